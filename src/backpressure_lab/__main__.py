@@ -1,0 +1,3 @@
+"""Entry point of ``./lab``."""
+
+print("lab: no command is there yet")
