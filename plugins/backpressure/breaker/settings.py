@@ -1,0 +1,146 @@
+"""What a circuit breaker is told: thresholds, times, permits. Checked once, when the breaker is made."""
+
+import math
+from dataclasses import dataclass
+
+MAX_FAILURE_THRESHOLD = 1000
+"""Most failures that are counted one by one; the instant of each is kept, so the number must be bounded."""
+
+MAX_HALF_OPEN_PERMITS = 1000
+MAX_SECONDS = 366 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """When a breaker opens, for how long, and how it tries again. Times are seconds.
+
+    The breaker opens as soon as any of the conditions that are set holds: failures within the window, consecutive
+    failures, failure rate, slow-call rate.
+
+    Attributes:
+        failure_threshold: Failures within `window` that open the breaker; successes do not clear them. None: not a
+            condition. 1 to 1000.
+        consecutive_failures: Failures in a row, whatever their age, that open the breaker. None: not a condition.
+        failure_rate: Share of failed calls within `window` that opens the breaker, above 0 to 1. None: not a condition.
+        slow_call_rate: Share of slow calls within `window` that opens the breaker, above 0 to 1. None: not a condition.
+        slow_call_duration: A call that took this long or longer is slow. Needed with `slow_call_rate`.
+        minimum_calls: Calls within `window` below which neither rate is judged.
+        window: How far back failures and calls count.
+        open_for: How long the breaker stays open before it lets probes through.
+        open_for_growth: Factor on the open time for each repeated opening, 1 to 10. An opening is repeated when the
+            breaker was not closed for a whole `window` before it.
+        open_for_limit: The longest open time that growth reaches. None: `open_for` when the time does not grow, else
+            ten times that.
+        open_for_jitter: The open time is lengthened by a random share of itself, from 0 to this (0 to 1), so that
+            breakers that opened together do not probe together. Never shortened.
+        half_open_permits: Calls let through at once while half-open; as many successes close the breaker.
+        probe_lease: A probe that has not reported for this long is given up and its permit is free again. Keep it above
+            the call's own timeout: a given-up probe's result counts for nothing.
+        quorum: Distinct hosts that must have seen a failure (or slow call) within `window` before the breaker opens, so
+            that one sick host does not open it for all.
+
+    Raises:
+        ValueError: A setting is outside its range; the message names it and its value.
+    """
+
+    failure_threshold: int | None = 5
+    consecutive_failures: int | None = None
+    failure_rate: float | None = None
+    slow_call_rate: float | None = None
+    slow_call_duration: float | None = None
+    minimum_calls: int = 10
+    window: float = 60.0
+    open_for: float = 30.0
+    open_for_growth: float = 1.0
+    open_for_limit: float | None = None
+    open_for_jitter: float = 0.0
+    half_open_permits: int = 1
+    probe_lease: float = 5.0
+    quorum: int = 1
+
+    def __post_init__(self) -> None:
+        _check_optional_count("failure_threshold", self.failure_threshold, MAX_FAILURE_THRESHOLD)
+        _check_optional_count("consecutive_failures", self.consecutive_failures, 1_000_000)
+        _check_optional_share("failure_rate", self.failure_rate)
+        _check_optional_share("slow_call_rate", self.slow_call_rate)
+        _check_count("minimum_calls", self.minimum_calls, 1_000_000)
+        _check_seconds("window", self.window)
+        _check_seconds("open_for", self.open_for)
+        _check_seconds("probe_lease", self.probe_lease)
+        _check_count("half_open_permits", self.half_open_permits, MAX_HALF_OPEN_PERMITS)
+        _check_count("quorum", self.quorum, 1000)
+        _check_between("open_for_growth", self.open_for_growth, 1, 10)
+        _check_between("open_for_jitter", self.open_for_jitter, 0, 1)
+        if self.open_for_limit is not None:
+            _check_seconds("open_for_limit", self.open_for_limit)
+            if self.open_for_limit < self.open_for:
+                raise ValueError(
+                    f"open_for_limit is {self.open_for_limit}: it must be at least open_for, {self.open_for}"
+                )
+        if self.slow_call_duration is not None:
+            _check_seconds("slow_call_duration", self.slow_call_duration)
+        if (self.slow_call_rate is None) != (self.slow_call_duration is None):
+            raise ValueError(
+                f"slow_call_rate is {self.slow_call_rate} and slow_call_duration is {self.slow_call_duration}: "
+                "a slow-call condition needs both"
+            )
+        if not self.conditions:
+            raise ValueError(
+                "failure_threshold is None and no other condition is set: the breaker could never open; set "
+                "failure_threshold, consecutive_failures, failure_rate or slow_call_rate"
+            )
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The names of the conditions that are set."""
+        names = ("failure_threshold", "consecutive_failures", "failure_rate", "slow_call_rate")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    @property
+    def longest_open(self) -> float:
+        """The longest open time that growth reaches, without jitter, in seconds."""
+        if self.open_for_limit is not None:
+            return self.open_for_limit
+        return self.open_for if self.open_for_growth == 1 else self.open_for * 10
+
+    @property
+    def counts_calls(self) -> bool:
+        """Whether every call is counted, which the rates need."""
+        return self.failure_rate is not None or self.slow_call_rate is not None
+
+    @property
+    def counts_successes(self) -> bool:
+        """Whether a success in the closed state changes anything, so that it must be reported."""
+        return self.counts_calls or self.consecutive_failures is not None
+
+    def is_slow(self, duration: float) -> bool:
+        """Whether a call of this duration in seconds is a slow call."""
+        return self.slow_call_duration is not None and duration >= self.slow_call_duration
+
+
+def _check_count(name: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"{name} is {value!r}: it must be a whole number from 1 to {most}")
+
+
+def _check_optional_count(name: str, value: object, most: int) -> None:
+    if value is not None:
+        _check_count(name, value, most)
+
+
+def _check_between(name: str, value: object, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise ValueError(f"{name} is {value!r}: it must be a number from {least} to {most}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not 0 < float(value) <= MAX_SECONDS:  # type: ignore[arg-type]
+        raise ValueError(f"{name} is {value!r}: it must be a number of seconds above 0 and at most {MAX_SECONDS:.0f}")
+
+
+def _check_optional_share(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ValueError(f"{name} is {value!r}: it must be a share above 0 and at most 1")
