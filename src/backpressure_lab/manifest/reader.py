@@ -81,8 +81,7 @@ class Table:
                 self.problem(f"{key} holds {show(value)}, which must be a text, not empty", key, index)
             elif value in taken:
                 self.problem(f"{key} holds {show(value)} twice; remove one", key, index)
-            else:
-                taken.append(value)
+            taken.append(value if isinstance(value, str) else "")
         return tuple(taken)
 
     def flag(self, key: str, default: bool) -> bool:  # noqa: FBT001 - the manifest's own default for a boolean
@@ -108,7 +107,7 @@ class Table:
 
     def choice(self, key: str, values: tuple[str, ...]) -> Any:
         """One of a few strings."""
-        return self._take(key, REQUIRED, lambda value: value in values, " or ".join(map(show, values)), values[0])
+        return self._take(key, REQUIRED, lambda value: value in values, " or ".join(map(show, values)), "")
 
     def tables(self, key: str, kind: str, *, required: bool = False) -> Iterator[Table]:
         """The elements of an array of tables, each labelled by its kind and its id or name."""

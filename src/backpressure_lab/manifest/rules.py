@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backpressure_lab.manifest.reader import Table, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
-    from backpressure_lab.manifest.model import Exercise, Item, Pool, Queue, Section, Worker
+    from backpressure_lab.manifest.model import Exercise, Item, Pool, Queue, Scenario, Section, Worker
 
 # Every bullet must come out true in one scenario and false in another.
 _FEWEST_SCENARIOS = 2
@@ -27,13 +27,13 @@ def check_lab(
     served = {name for _, worker in workers for name in worker.queues}
     for table, worker in workers:
         for index, name in enumerate(worker.queues):
-            if name not in names:
+            if name and name not in names:
                 table.problem(
                     f"queues holds {show(name)}, but the queues are {', '.join(names)}; add [[queues]] or correct it",
                     *("queues", index),
                 )
     for table, queue in queues:
-        if table.sound and queue.name not in served:
+        if queue.name not in served and all(worker.sound for worker, _ in workers):
             table.problem("no worker serves this queue, so its tasks would wait for ever; add it to a worker's queues")
 
 
@@ -51,13 +51,13 @@ def check_items(
 ) -> None:
     """References resolve, names are unique, scenarios can prove something, and the files agree with ``written``."""
     _unique((table, "id", item.id) for table, item in items)
-    _unique((table, "filename", Path(item.file).name) for table, item in items)
+    _unique((table, "filename", _filename(item)) for table, item in items)
     _own_pools(items, [pool.name for _, pool in pools])
     known = [section.id for _, section in sections]
     for table, item in items:
         _in_section(table, item.section, known)
-        if table.sound:
-            _scenarios(table, item)
+        _scenarios(table, item)
+        if _filename(item):
             _file(table, item, root)
 
 
@@ -68,7 +68,7 @@ def check_exercises(exercises: list[tuple[Table, Exercise]], sections: list[tupl
     known = [section.id for _, section in sections]
     for table, exercise in exercises:
         _in_section(table, exercise.section, known)
-        if table.sound and not (root / exercise.folder).is_dir():
+        if exercise.folder and not (root / exercise.folder).is_dir():
             table.problem(f"the folder {exercise.folder} is missing; make it, or remove the exercise", "folder")
 
 
@@ -76,11 +76,9 @@ def _unique(entries: Iterable[tuple[Table, str, str]]) -> None:
     """Report each value that an earlier table has, too; what could not be read is reported already."""
     first: dict[str, Table] = {}
     for table, key, value in entries:
-        if not value or not table.sound:
-            continue
         if value in first:
             table.problem(f"{key} is {show(value)}, as in line {first[value].line}; give each its own", key)
-        else:
+        elif value:
             first[value] = table
 
 
@@ -97,12 +95,12 @@ def _own_pools(items: list[tuple[Table, Item]], pools: list[str]) -> None:
     owners = dict.fromkeys((*pools, "default_pool"), "the lab")
     for table, item in items:
         for index, name in enumerate(item.creates_pools):
-            if name in owners:
+            if name in owners and name not in item.creates_pools[:index]:
                 table.problem(
                     f"creates_pools holds {show(name)}, which belongs to {owners[name]}; name it after the item",
                     *("creates_pools", index),
                 )
-            else:
+            elif name:
                 owners[name] = f"item {show(item.id)}"
 
 
@@ -110,33 +108,34 @@ def _scenarios(table: Table, item: Item) -> None:
     """The scenarios name real bullets, agree with the tags, and a written item's can show each bullet both ways."""
     for name, scenario in item.scenarios.items():
         for index, bullet in enumerate(scenario.holds):
-            if bullet not in item.checklist:
+            if bullet and item.checklist and bullet not in item.checklist:
                 table.problem(
                     f"scenario {show(name)} holds {show(bullet)}, not a bullet of the checklist; copy one's text",
                     *("scenarios", name, "holds", index),
                 )
-    if item.default_scenario not in item.scenarios and (item.scenarios or item.default_scenario):
+    default = item.default_scenario
+    if default and default in item.scenarios:
+        _tagged_state(table, item, item.scenarios[default])
+    elif default or (default is None and item.scenarios):
         table.problem(
-            f"default_scenario is {show(item.default_scenario)}, but the scenarios are "
+            f"default_scenario is {show(default)}, but the scenarios are "
             f"{', '.join(item.scenarios) or 'none'}; name one of them",
             "default_scenario",
         )
-    elif item.default_scenario:
-        _tagged_state(table, item, item.default_scenario)
     if item.written:
         _provable(table, item)
 
 
-def _tagged_state(table: Table, item: Item, default: str) -> None:
+def _tagged_state(table: Table, item: Item, default: Scenario) -> None:
     """The tag ``success`` or ``failure`` tells how the default scenario ends."""
     expected = {"success": "success", "failure": "failed"}
-    state = item.scenarios[default].state
+    state = default.state
     for tag in item.tags:
-        if expected.get(tag, state) != state:
+        if state and expected.get(tag, state) != state:
             table.problem(
                 f"the tag {show(tag)} says that the default scenario ends in state {show(expected[tag])}, "
-                f"but {show(default)} has {show(state)}; correct the state or default_scenario",
-                *("scenarios", default, "state"),
+                f"but {show(default.name)} has {show(state)}; correct the state or default_scenario",
+                *("scenarios", default.name, "state"),
             )
 
 
@@ -158,6 +157,11 @@ def _provable(table: Table, item: Item) -> None:
                 "in at least one and not in at least one other: correct their holds",
                 *("checklist", index),
             )
+
+
+def _filename(item: Item) -> str:
+    """The file's name without its folder; empty if it could not be read."""
+    return item.file.rpartition("/")[2]
 
 
 def _file(table: Table, item: Item, root: Path) -> None:
