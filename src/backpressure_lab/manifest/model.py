@@ -140,7 +140,7 @@ class Exercise:
     title: str
     folder: str
 
-    def as_json(self, status: str) -> dict[str, Any]:
+    def as_json(self, status: str = "not started") -> dict[str, Any]:
         """The exercise as ``./lab list --json`` shows it; ``status`` is the learner's progress, not the manifest's."""
         return {"id": self.id, "title": self.title, "folder": self.folder, "status": status}
 
