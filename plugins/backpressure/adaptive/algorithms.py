@@ -1,0 +1,173 @@
+"""How an adaptive concurrency limit follows what is measured: pure functions of limit and measurements.
+
+A limit is revised once per window of time, from what all processes measured in that window, so that a revision costs no
+more the busier the system is and every process sees the same limit.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSample:
+    """What was measured in one window, over all processes.
+
+    Attributes:
+        calls: Calls that ended, dropped ones included.
+        dropped: Calls that were refused, timed out or failed for overload.
+        mean_latency: Mean duration in seconds of the calls that were not dropped; 0 when there were none.
+        inflight: Most calls that were under way at once.
+    """
+
+    calls: int
+    dropped: int
+    mean_latency: float
+    inflight: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """An adaptive limit between two windows.
+
+    Attributes:
+        limit: Calls that may be under way at once; whole calls are its floor.
+        baseline: Long-term mean latency in seconds, the gradient's reference; 0 before the first sample.
+        windows: Windows with at least one measured call so far.
+    """
+
+    limit: float
+    baseline: float = 0.0
+    windows: int = 0
+
+
+class LimitAlgorithm(Protocol):
+    """A rule by which a limit follows the samples."""
+
+    @property
+    def initial(self) -> float:
+        """The limit before anything was measured."""
+
+    def update(self, state: LimitState, sample: WindowSample) -> LimitState:
+        """The limit for the next window."""
+
+
+@dataclass(frozen=True, slots=True)
+class AIMD:
+    """Additive increase, multiplicative decrease: as TCP does, after Chiu and Jain (1989).
+
+    A window with a dropped call, or slower than `latency_limit`, cuts the limit by the factor `backoff`; one without,
+    in which at least half of the limit was used, adds `increase`. An unused limit does not grow: nothing was learned.
+
+    Attributes:
+        initial: The limit to start from.
+        minimum: Never below this; at least 1, so that the limit can be measured at all.
+        maximum: Never above this.
+        increase: Calls added per good window.
+        backoff: Factor per bad window, from 0.1 to below 1.
+        latency_limit: Mean latency in seconds above which a window is bad; None: latency does not matter.
+    """
+
+    initial: float = 10.0
+    minimum: float = 1.0
+    maximum: float = 1000.0
+    increase: float = 1.0
+    backoff: float = 0.7
+    latency_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self.initial, self.minimum, self.maximum)
+        _check_range("increase", self.increase, 1e-6, self.maximum)
+        _check_range("backoff", self.backoff, 0.1, 0.999)
+        if self.latency_limit is not None:
+            _check_range("latency_limit", self.latency_limit, 1e-6, 86400)
+
+    def update(self, state: LimitState, sample: WindowSample) -> LimitState:
+        """The limit for the next window."""
+        if not sample.calls:
+            return state
+        slow = self.latency_limit is not None and sample.mean_latency > self.latency_limit
+        limit = state.limit
+        if sample.dropped or slow:
+            limit *= self.backoff
+        elif sample.inflight * 2 >= limit:
+            limit += self.increase
+        return replace(state, limit=_clamped(limit, self.minimum, self.maximum), windows=state.windows + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """The limit follows the ratio of long-term to present latency: after Gradient2 of Netflix's concurrency-limits.
+
+    While calls are as fast as ever the limit grows by `queue` a window, smoothed; when they get slower than `tolerance`
+    times the long-term mean, a queue has built up on the other side and the limit shrinks in proportion, by half at
+    most. Dropped calls shrink it by half, as a drop says what latency can't.
+
+    Attributes:
+        initial: The limit to start from.
+        minimum: Never below this; at least 1.
+        maximum: Never above this.
+        queue: Calls that may queue on the other side without the limit shrinking.
+        tolerance: Slow-down that is still good, as a factor on the long-term mean; at least 1.
+        smoothing: Weight of the newest window in the limit, above 0 to 1.
+        long_windows: Windows over which the long-term mean is taken, at least 10.
+    """
+
+    initial: float = 20.0
+    minimum: float = 1.0
+    maximum: float = 1000.0
+    queue: float = 4.0
+    tolerance: float = 1.5
+    smoothing: float = 0.2
+    long_windows: int = 600
+
+    def __post_init__(self) -> None:
+        check_bounds(self.initial, self.minimum, self.maximum)
+        _check_range("queue", self.queue, 1e-6, self.maximum)
+        _check_range("tolerance", self.tolerance, 1, 100)
+        _check_range("smoothing", self.smoothing, 1e-6, 1)
+        _check_range("long_windows", self.long_windows, WARM_UP, 1_000_000)
+
+    def update(self, state: LimitState, sample: WindowSample) -> LimitState:
+        """The limit for the next window."""
+        if not sample.calls:
+            return state
+        if sample.calls == sample.dropped:
+            return replace(state, limit=_clamped(state.limit / 2, self.minimum, self.maximum))
+        baseline = self._baseline(state, sample.mean_latency)
+        learned = replace(state, baseline=baseline, windows=state.windows + 1)
+        if not sample.dropped and sample.inflight < state.limit / 2:
+            return learned
+        gradient = 0.5 if sample.dropped else min(1.0, max(0.5, self.tolerance * baseline / sample.mean_latency))
+        target = state.limit * gradient + (0.0 if sample.dropped else self.queue)
+        limit = state.limit + self.smoothing * (target - state.limit)
+        return replace(learned, limit=_clamped(limit, self.minimum, self.maximum))
+
+    def _baseline(self, state: LimitState, latency: float) -> float:
+        latency = max(latency, 1e-9)
+        if state.windows < WARM_UP:
+            return (state.baseline * state.windows + latency) / (state.windows + 1)
+        baseline = state.baseline + 2 / (self.long_windows + 1) * (latency - state.baseline)
+        # After a long overload the mean is too high to notice the next one: let it come down faster than it went up.
+        return baseline * 0.95 if baseline > 2 * latency else baseline
+
+
+WARM_UP = 10
+"""Windows in which the long-term mean is a plain mean."""
+
+
+def check_bounds(initial: float, minimum: float, maximum: float) -> None:
+    """Raise ValueError unless 1 ≤ minimum ≤ initial ≤ maximum ≤ a million."""
+    _check_range("maximum", maximum, 1, 1_000_000)
+    _check_range("minimum", minimum, 1, maximum)
+    _check_range("initial", initial, minimum, maximum)
+
+
+def _clamped(value: float, least: float, most: float) -> float:
+    return min(most, max(least, value))
+
+
+def _check_range(name: str, value: object, least: float, most: float) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not least <= value <= most:  # type: ignore[operator]
+        raise ValueError(f"{name} is {value!r}: it must be a number from {least:g} to {most:g}")
