@@ -1,0 +1,186 @@
+"""The log of every request, lane by lane, bounded in memory."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+WAITING, SERVING, DROPPED, HUNG, DISCONNECTED = 0, 1, -1, -2, -3
+STATUS_WORDS = {
+    WAITING: "waiting",
+    SERVING: "serving",
+    DROPPED: "dropped",
+    HUNG: "hung",
+    DISCONNECTED: "disconnected",
+}
+COLUMNS = (
+    "id", "lane", "key", "path", "request_id", "arrival", "start", "finish", "status", "retry_after", "bytes",
+)  # fmt: skip
+_LONGEST_TEXT = 200
+
+
+class LaneLog:
+    """One lane's requests in order of arrival, a column per attribute."""
+
+    def __init__(self, lane: str) -> None:
+        self.lane = lane
+        self.forgotten = 0
+        self.forgotten_until = -math.inf
+        self._ids = array("q")
+        self._arrivals = array("d")
+        self._starts = array("d")
+        self._finishes = array("d")
+        self._statuses = array("h")
+        self._retry_afters = array("d")
+        self._bytes = array("q")
+        self._keys: list[str] = []
+        self._paths: list[str] = []
+        self._request_ids: list[str | None] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def open(self, row_id: int, key: str, path: str, request_id: str | None, arrival: float) -> int:
+        """Add a request that has just arrived and return its number in this lane."""
+        self._ids.append(row_id)
+        self._arrivals.append(arrival)
+        self._starts.append(math.nan)
+        self._finishes.append(math.nan)
+        self._statuses.append(WAITING)
+        self._retry_afters.append(math.nan)
+        self._bytes.append(0)
+        self._keys.append(key[:_LONGEST_TEXT])
+        self._paths.append(path[:_LONGEST_TEXT])
+        self._request_ids.append(request_id[:_LONGEST_TEXT] if request_id else None)
+        return self.forgotten + len(self._ids) - 1
+
+    def start(self, number: int, instant: float) -> None:
+        """Note the start of service."""
+        index = number - self.forgotten
+        if index >= 0:
+            self._starts[index] = instant
+            self._statuses[index] = SERVING
+
+    def close(self, number: int, instant: float, status: int, retry_after: float | None, size: int) -> None:
+        """Note the end of a request; one that was forgotten meanwhile stays so."""
+        index = number - self.forgotten
+        if index >= 0:
+            self._finishes[index] = instant
+            self._statuses[index] = status
+            self._retry_afters[index] = math.nan if retry_after is None else retry_after
+            self._bytes[index] = size
+
+    def forget(self, count: int) -> None:
+        """Forget the oldest requests."""
+        self.forgotten_until = self._arrivals[count - 1]
+        self.forgotten += count
+        for column in (
+            self._ids, self._arrivals, self._starts, self._finishes, self._statuses, self._retry_afters, self._bytes,
+            self._keys, self._paths, self._request_ids,
+        ):  # fmt: skip
+            del column[:count]
+
+    def rows(self, after: int, since: float, until: float, key: str | None) -> Iterator[tuple[Any, ...]]:
+        """Return rows (as COLUMNS) with an id above ``after`` that arrived in [since, until)."""
+        first = max(bisect_right(self._ids, after), bisect_left(self._arrivals, since))
+        for index in range(first, bisect_left(self._arrivals, until)):
+            if key is None or self._keys[index] == key:
+                yield self._row(index)
+
+    def _row(self, index: int) -> tuple[Any, ...]:
+        status = self._statuses[index]
+        return (
+            self._ids[index],
+            self.lane,
+            self._keys[index],
+            self._paths[index],
+            self._request_ids[index],
+            round(self._arrivals[index], 6),
+            _or_none(self._starts[index]),
+            _or_none(self._finishes[index]),
+            STATUS_WORDS.get(status, status),
+            _or_none(self._retry_afters[index]),
+            self._bytes[index],
+        )
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)
+
+
+class Journal:
+    """All lanes' requests, at most ``limit`` of them; beyond it the largest lane's oldest are forgotten.
+
+    So a load test that fills the log displaces its own past and not another lesson's.
+    """
+
+    def __init__(self, limit: int = 200_000) -> None:
+        self._limit = limit
+        self._lanes: dict[str, LaneLog] = {}
+        self._rows = 0
+        self._last_id = 0
+        self._lanes_forgotten_until = -math.inf
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def open(self, lane: str, key: str, path: str, request_id: str | None, arrival: float) -> tuple[LaneLog, int]:
+        """Add a request that has just arrived; returns its lane's log and its number there."""
+        if self._rows >= self._limit:
+            largest = max(self._lanes.values(), key=len)
+            count = min(len(largest), max(self._limit // 20, 1))
+            largest.forget(count)
+            self._rows -= count
+        log = self._lanes.get(lane)
+        if log is None:
+            log = self._lanes[lane] = LaneLog(lane)
+        self._rows += 1
+        self._last_id += 1
+        return log, log.open(self._last_id, key, path, request_id, arrival)
+
+    def forget_lane(self, lane: str) -> None:
+        """Forget everything of one lane."""
+        log = self._lanes.pop(lane, None)
+        if log:
+            self._rows -= len(log)
+            log.forget(len(log))
+            self._lanes_forgotten_until = max(self._lanes_forgotten_until, log.forgotten_until)
+
+    def read(
+        self,
+        *,
+        lane: str | None = None,
+        key: str | None = None,
+        since: float = -math.inf,
+        until: float = math.inf,
+        after: int = 0,
+        limit: int = 20_000,
+    ) -> dict[str, Any]:
+        """Return one page of requests in order of arrival.
+
+        Returns:
+            ``columns`` (name → values), ``next`` (the ``after`` of the next page, None on the last one) and
+            ``complete``: False when requests that arrived in the window may have been forgotten.
+        """
+        if lane is None:
+            logs: Sequence[LaneLog] = list(self._lanes.values())
+        else:
+            logs = [self._lanes[lane]] if lane in self._lanes else []
+        streams = [log.rows(after, since, until, key) for log in logs]
+        merged = streams[0] if len(streams) == 1 else heapq.merge(*streams)
+        rows = [row for _, row in zip(range(limit), merged, strict=False)]
+        more = len(rows) == limit and next(merged, None) is not None
+        columns: Iterable[Any] = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
+        unknown = lane is None or lane not in self._lanes
+        lost = [log.forgotten_until for log in logs] + [self._lanes_forgotten_until] * unknown
+        return {
+            "columns": dict(zip(COLUMNS, map(list, columns), strict=True)),
+            "next": rows[-1][0] if more else None,
+            "complete": all(instant < since or instant == -math.inf for instant in lost),
+        }
