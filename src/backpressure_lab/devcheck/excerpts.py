@@ -52,7 +52,10 @@ class Excerpt:
         path = (root / match["file"]).resolve()
         if not path.is_relative_to(root.resolve()) or not path.is_file():
             raise ExcerptError(f"excerpt: there is no file {match['file']} in the repository; correct the path")
-        return region(path.read_text(encoding="utf-8"), match["name"], match["file"])
+        try:
+            return region(path.read_text(encoding="utf-8"), match["name"], match["file"])
+        except UnicodeDecodeError as error:
+            raise ExcerptError(f"excerpt: {match['file']} is not UTF-8; save it as UTF-8") from error
 
 
 def region(text: str, name: str, file: str) -> str:
@@ -121,5 +124,5 @@ def rewrite(root: Path, documents: Iterable[Document]) -> None:
                 fence = slice(excerpt.fence.start, excerpt.fence.stop)
                 lines[fence] = ["```python", *source.splitlines(), "```"]
         text = "\n".join(lines) + "\n"
-        if text.splitlines() != document.text.splitlines():
+        if text.splitlines() != document.text.splitlines() and not document.undecodable:
             write_text(document.path, text)

@@ -34,6 +34,12 @@ class Document:
     name: str
     text: str
 
+    @property
+    def undecodable(self) -> int | None:
+        """The first line that holds a byte that is not UTF-8."""
+        match = re.search("[\udc80-\udcff]", self.text)
+        return self.text.count("\n", 0, match.start()) + 1 if match else None
+
     @cached_property
     def tokens(self) -> list[Token]:
         """The page as CommonMark, with tables."""
@@ -64,7 +70,8 @@ def documents(root: Path) -> list[Document]:
     """The pages at the root and in the folders that hold documentation."""
     paths = [*root.glob("*.md"), *(path for folder in _FOLDERS for path in (root / folder).rglob("*.md"))]
     return [
-        Document(path, path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in sorted(paths)
+        Document(path, path.relative_to(root).as_posix(), path.read_text(encoding="utf-8", errors="surrogateescape"))
+        for path in sorted(paths)
     ]
 
 
@@ -72,6 +79,8 @@ def check_links(root: Path, found: Iterable[Document]) -> Iterator[Problem]:
     """Every relative link that leads to no file, outside the repository, or to no heading."""
     known = {document.path.resolve(): document for document in found}
     for document in known.values():
+        if document.undecodable:
+            yield Problem(document.name, document.undecodable, "not UTF-8; save the page as UTF-8")
         for line, target in document.links:
             if not _ELSEWHERE.match(target):
                 reason = _broken(root.resolve(), document, target, known)

@@ -102,7 +102,7 @@ class Table:
         def accept(value: object) -> bool:
             return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
 
-        found = self._take(key, None, accept, "a number of seconds above 0", None)
+        found = self._take(key, None, accept, "a number of seconds above 0", 0.0)
         return None if found is None else float(found)
 
     def choice(self, key: str, values: tuple[str, ...]) -> Any:
