@@ -46,6 +46,14 @@ def up(*, detach: bool, light: bool, port: int | None) -> int:
     return _foreground(layout, light=light, port=port)
 
 
+def bring_up(layout: Layout, *, quiet: bool) -> int:
+    """Start the lab in the background for a command that needs it, or wait for one that is starting."""
+    console = Console(stderr=True, quiet=quiet)
+    if lab.is_supervised(layout):
+        return 0 if _follow(layout, console) else NOT_RUNNING
+    return _detach(layout, light=False, port=None, console=console)
+
+
 def _foreground(layout: Layout, *, light: bool, port: int | None) -> int:
     console = Console(stderr=True)
     with _Progress(console) as progress:
@@ -60,10 +68,10 @@ def _foreground(layout: Layout, *, light: bool, port: int | None) -> int:
     return 0 if ended_by in (None, signal.SIGINT, signal.SIGTERM) else 128 + int(ended_by)
 
 
-def _detach(layout: Layout, *, light: bool, port: int | None) -> int:
+def _detach(layout: Layout, *, light: bool, port: int | None, console: Console | None = None) -> int:
     arguments = (["--light"] if light else []) + (["--port", str(port)] if port else [])
     process = lab.detach(layout, arguments)
-    console = Console(stderr=True)
+    console = console or Console(stderr=True)
 
     def ended() -> str | None:
         return None if process.poll() is None else (layout.logs / "supervisor.log").read_text(encoding="utf-8")
@@ -152,7 +160,9 @@ def _welcome(console: Console, layout: Layout, state: LabState, *, detached: boo
     stop = "./lab down" if detached else "Ctrl-C"
     console.print(f"\nThe lab is ready after {seconds:.0f} s.", style="bold", highlight=False)
     console.print(f"  Airflow   {state.url}", highlight=False)
-    console.print(f"  user      {ADMIN}, password in {_near(layout, layout.airflow_home / 'passwords.json')}", highlight=False)
+    console.print(
+        f"  user      {ADMIN}, password in {_near(layout, layout.airflow_home / 'passwords.json')}", highlight=False
+    )
     console.print("  try       ./lab run 106.2.1", highlight=False)
     console.print(f"  stop      {stop}\n", highlight=False)
 
@@ -196,7 +206,8 @@ def _report(layout: Layout, state: LabState) -> dict[str, object]:
     if told:
         with client(Context.load(layout)) as api:
             errors = [
-                {"file": error["filename"], "trace": error["stack_trace"]} for error in api.pages("/importErrors", "import_errors")
+                {"file": error["filename"], "trace": error["stack_trace"]}
+                for error in api.pages("/importErrors", "import_errors")
             ]
     memory = {part.name: _memory(part) for part in state.parts}
     return {

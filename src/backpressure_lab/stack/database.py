@@ -17,13 +17,18 @@ def main() -> None:
     current = {"apache-airflow-core": version("apache-airflow-core")}
     if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == current:
         print("Airflow's tables are up to date")
-        return
+    else:
+        _make(context)
+        write_json(stamp, current)
+    context.layout.database_ready.touch()
+
+
+def _make(context: Context) -> None:
     postgres.create_databases(context.layout, context.secrets)
     print("making Airflow's tables")
     from airflow.utils import db  # noqa: PLC0415 - takes seconds, and most starts have no need of it
 
     db.initdb()
-    write_json(stamp, current)
 
 
 if __name__ == "__main__":

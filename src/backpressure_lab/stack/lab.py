@@ -54,6 +54,7 @@ def up(layout: Layout, watch: Watcher, *, light: bool = False, port: int | None 
                 log.unlink()
         settings.write(layout, context.secrets, settings.lab_settings(layout, context.secrets, chosen, light=light))
         context.save()
+        layout.database_ready.unlink(missing_ok=True)
         postgres.create_cluster(layout, context.secrets)
         supervisor = Supervisor(context, parts(context, manifest.load()), watch)
         if note:

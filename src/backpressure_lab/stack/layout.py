@@ -77,6 +77,11 @@ class Layout:
         return self.run / "switches"
 
     @property
+    def database_ready(self) -> Path:
+        """There once the databases of this start are made and up to date."""
+        return self.run / "database-ready"
+
+    @property
     def secrets_file(self) -> Path:
         """Generated passwords and keys, mode 0600."""
         return self.home / "secrets.json"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from backpressure_lab.manifest import Course
 from backpressure_lab.stack import health, postgres
@@ -19,7 +19,7 @@ class Part:
     """One process of the stack.
 
     ``after`` names the parts that must be healthy before this one starts. ``healthy`` is asked with the instant of the
-    part's own start, so that an answer about a predecessor does not count. A ``once`` part is healthy when it has ended
+    part's own start, so that an answer about a predecessor does not count. A ``forked`` part is a child of the nursery. A ``once`` part is healthy when it has ended
     with exit code 0. An ``optional`` part runs only while a switch of its name is set. ``ready`` parts are those that the
     lab waits for before it says that it is ready.
     """
@@ -30,10 +30,10 @@ class Part:
     after: tuple[str, ...] = ()
     once: bool = False
     optional: bool = False
+    forked: bool = False
     ready: bool = True
     stop: signal.Signals = signal.SIGTERM
     grace: float = 4.0
-    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def _python(module: str, *arguments: str) -> list[str]:
@@ -48,8 +48,10 @@ def parts(context: Context, course: Course) -> list[Part]:
     """Every part of the lab, in the order in which they are started."""
     layout, ports = context.layout, context.ports
     found = [
+        # First, since it takes longest; its modules are imported while the database is still being made.
+        Part("api-server", _python("backpressure_lab.stack.api_server"), health.airflow("metadatabase")),
         Part("postgres", postgres.server_command(layout), health.postgres, stop=signal.SIGINT),
-        Part("database", _python("backpressure_lab.stack.database"), after=("postgres",), once=True),
+        Part("database", _python("backpressure_lab.stack.database"), after=("postgres",), once=True, forked=True),
         Part(
             "upstream",
             _python("backpressure_lab.upstream", f"--port={ports.upstream}", f"--token-file={layout.token_file}"),
@@ -67,12 +69,31 @@ def parts(context: Context, course: Course) -> list[Part]:
             health.http(ports.metrics),
             after=("postgres",),
         ),
-        Part("api-server", _airflow("api-server"), health.airflow("metadatabase"), after=("database",)),
-        Part("scheduler", _scheduler(), health.airflow("scheduler"), after=("database",)),
-        Part("dag-processor", _airflow("dag-processor"), health.airflow("dag_processor"), after=("database",)),
-        Part("triggerer", _airflow("triggerer", "--skip-serve-logs"), health.airflow("triggerer"), after=("database",)),
+        Part("scheduler", _scheduler(), health.airflow("scheduler"), after=("database",), forked=True),
+        Part(
+            "dag-processor",
+            _airflow("dag-processor"),
+            health.airflow("dag_processor"),
+            after=("database",),
+            forked=True,
+        ),
+        Part(
+            "triggerer",
+            _airflow("triggerer", "--skip-serve-logs"),
+            health.airflow("triggerer"),
+            after=("database",),
+            forked=True,
+        ),
         Part("bootstrap", _python("backpressure_lab.stack.bootstrap"), after=("api-server",), once=True),
-        Part("scheduler-2", _scheduler(), health.alive, after=("bootstrap", "scheduler"), optional=True, ready=False),
+        Part(
+            "scheduler-2",
+            _scheduler(),
+            health.alive,
+            after=("bootstrap", "scheduler"),
+            optional=True,
+            ready=False,
+            forked=True,
+        ),
     ]
     if not context.light:
         found += _celery(context, course)

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 from backpressure_lab.errors import NotRunningError
 from backpressure_lab.stack import processes
 from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.nursery import Child, Nursery, supported
 from backpressure_lab.stack.parts import Part
 from backpressure_lab.stack.processes import ProcessId
 from backpressure_lab.stack.state import LabState, PartPhase, PartState
@@ -40,7 +42,8 @@ class Supervisor:
         self._context = context
         self._parts = {part.name: part for part in parts}
         self._watch = watch
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, subprocess.Popen[bytes] | Child] = {}
+        self._nursery: Nursery | None = None
         self._again: dict[str, float] = {}
         self._stop: signal.Signals | None = None
         self._state = LabState("starting", me.pid, me.created, context.url, context.light, time.time())
@@ -63,6 +66,7 @@ class Supervisor:
         forget_switches(self._context)
         self._state.save(self._context.layout)
         try:
+            self._open_nursery()
             while self._stop is None:
                 self._round()
                 time.sleep(_TICK)
@@ -72,6 +76,14 @@ class Supervisor:
         finally:
             self._end_all()
         return self._stop
+
+    def _open_nursery(self) -> None:
+        layout = self._context.layout
+        if supported() and any(part.forked for part in self._parts.values()):
+            self._nursery = Nursery(self._context.environment(), layout.root, layout.logs / "nursery.log")
+            identity = ProcessId.of(self._nursery.process.pid)
+            if identity is not None:
+                self._state.past.append((identity.pid, identity.created))
 
     def _ask_to_stop(self, number: int, _frame: FrameType | None) -> None:
         self._stop = signal.Signals(number)
@@ -149,25 +161,40 @@ class Supervisor:
     def _may_start(self, part: Part) -> bool:
         phases = {state.name: state.phase for state in self._state.parts}
         met = all(phases[name] in ("healthy", "done") for name in part.after)
+        if part.forked and self._nursery is not None and self._nursery.alive() and not self._nursery.ready():
+            return False
         return met and time.monotonic() >= self._again.get(part.name, 0.0)
 
     def _start(self, part: Part, state: PartState) -> None:
-        layout = self._context.layout
-        layout.logs.mkdir(parents=True, exist_ok=True)
-        with (layout.logs / f"{part.name}.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - the commands are the lab's own
+        process = self._fork(part) if part.forked else None
+        self._running[part.name] = process = process or self._execute(part)
+        identity = ProcessId.of(process.pid)
+        state.pid, state.created = (identity.pid, identity.created) if identity else (None, None)
+        self._enter(state, "starting", "is starting")
+
+    def _fork(self, part: Part) -> Child | None:
+        """A child of the nursery; None when there is no nursery to ask, or no longer."""
+        if self._nursery is None or not self._nursery.alive():
+            return None
+        try:
+            return self._nursery.spawn(part.command[2:], self._log(part))
+        except OSError:
+            return None
+
+    def _execute(self, part: Part) -> subprocess.Popen[bytes]:
+        with self._log(part).open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - the commands are the lab's own
                 part.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=layout.root,
-                env=self._context.environment() | dict(part.env),
+                cwd=self._context.layout.root,
+                env=self._context.environment(),
                 start_new_session=True,
             )
-        self._running[part.name] = process
-        identity = ProcessId.of(process.pid)
-        state.pid, state.created = (identity.pid, identity.created) if identity else (None, None)
-        self._enter(state, "starting", "is starting")
+
+    def _log(self, part: Part) -> Path:
+        return self._context.layout.logs / f"{part.name}.log"
 
     def _end_all(self) -> None:
         """Stop Airflow's parts together, then what they stand on; whatever is left of them is killed."""
@@ -202,6 +229,8 @@ class Supervisor:
     def _poll(self) -> None:
         for process in self._running.values():
             process.poll()
+        if self._nursery is not None:
+            self._nursery.process.poll()
         processes.reap()
 
     def _enter(self, state: PartState, phase: PartPhase, news: str) -> None:
@@ -213,9 +242,8 @@ class Supervisor:
         self._watch(self._state, news)
 
     def _last_lines(self, part: Part, count: int = 8) -> str:
-        path = self._context.layout.logs / f"{part.name}.log"
         with contextlib.suppress(OSError):
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+            lines = self._log(part).read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
             return "\n".join(f"  {line}" for line in lines)
         return "  (its log is empty)"
 

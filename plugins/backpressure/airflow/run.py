@@ -1,0 +1,149 @@
+"""A lesson's own run, seen from inside its tasks: Airflow's API, what the run changes, and what its tasks did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, Self, TypeVar
+
+from backpressure import pools
+from backpressure.airflow import borrowed
+from backpressure.airflow.client import AirflowClient
+from backpressure.pools import PoolSpec, PoolStatus
+from backpressure.timeline import Timeline
+
+CONTROL_POOL = "lab_control"
+# Judges and controllers must not wait behind the load that they look at.
+CONTROL = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "weight_rule": "absolute"}
+
+T = TypeVar("T")
+
+
+class Run:
+    """The run that a task belongs to.
+
+    Changes to pools and pauses made through it are undone when the run is over, also when it was killed.
+    """
+
+    def __init__(self, api: AirflowClient, dag_id: str, run_id: str, params: dict[str, Any]) -> None:
+        self.api = api
+        self.dag_id = dag_id
+        self.run_id = run_id
+        self.params = params
+
+    @classmethod
+    def current(cls) -> Self:
+        """The run of the task that calls this."""
+        from airflow.sdk import get_current_context  # noqa: PLC0415 - commands read runs without Airflow
+
+        context = get_current_context()
+        dag_run = context["dag_run"]
+        return cls(AirflowClient.from_connection(), dag_run.dag_id, dag_run.run_id, dict(context["params"]))
+
+    @property
+    def scenario(self) -> str:
+        """The scenario that this run plays."""
+        return str(self.params["scenario"])
+
+    # What the run changes
+
+    def create_pool(self, name: str, slots: int, *, include_deferred: bool = False) -> PoolStatus:
+        """Create a pool for the length of this run, replacing one that an earlier run left; returns it as read back."""
+        self._borrow("pool", name, None)
+        spec = PoolSpec(name, slots, f"made by {self.dag_id}, removed at its end", include_deferred)
+        pools.ensure(self.api, spec, resize_existing=True)
+        return self.pool(name)
+
+    def resize_pool(self, name: str, slots: int) -> PoolStatus:
+        """Resize a pool until this run is over; returns it as read back."""
+        self._borrow("pool", name, self.pool(name).slots)
+        pools.resize(self.api, name, slots)
+        return self.pool(name)
+
+    def pool(self, name: str) -> PoolStatus:
+        """The pool right now.
+
+        Raises:
+            LookupError: there is none.
+        """
+        found = pools.status(self.api, name)
+        if found is None:
+            raise LookupError(f"there is no pool {name!r}")
+        return found
+
+    def pause(self, dag_id: str, *, paused: bool) -> None:
+        """Pause or unpause a DAG until this run is over."""
+        self._borrow("pause", dag_id, self.api.dag(dag_id)["is_paused"])
+        self.api.pause(dag_id, paused=paused)
+
+    def give_back(self) -> list[str]:
+        """Undo everything that this run changed."""
+        return borrowed.give_back(self.api, self.run_id)
+
+    def _borrow(self, kind: str, name: str, before: Any) -> None:
+        borrowed.borrow(self.api, kind, name, before, dag_id=self.dag_id, run_id=self.run_id)
+
+    # Helper runs
+
+    def trigger(self, helper: str, label: str, **conf: Any) -> str:
+        """Start a run of a helper DAG that belongs to this run; returns its run id."""
+        run_id = f"{self.run_id}__{label}"
+        if self.api.dag(helper)["is_paused"]:
+            self.api.pause(helper, paused=False)
+        self.api.trigger(helper, run_id, conf=conf)
+        return run_id
+
+    def helper_runs(self, helper: str) -> list[dict[str, Any]]:
+        """The runs of a helper DAG that belong to this run, as Airflow lists them."""
+        runs = self.api.pages(f"/dags/{helper}/dagRuns", "dag_runs", order_by="run_after")
+        return [run for run in runs if run["dag_run_id"].startswith(f"{self.run_id}__")]
+
+    # Waiting and sampling
+
+    def wait_for(self, condition: Callable[[], T | None], seconds: float, every: float = 0.25) -> T:
+        """Ask until the answer is true; returns the answer.
+
+        Raises:
+            TimeoutError: it was not within ``seconds``.
+        """
+        deadline = time.monotonic() + seconds
+        while not (answer := condition()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"still not so after {seconds:g} s: {getattr(condition, '__doc__', '') or condition}")
+            time.sleep(every)
+        return answer
+
+    def sample(self, read: Callable[[], T], until: Callable[[], Any], seconds: float, every: float = 0.5) -> list[T]:
+        """Read until something is so, or for ``seconds`` at most."""
+        deadline = time.monotonic() + seconds
+        found = [read()]
+        while not until() and time.monotonic() < deadline:
+            time.sleep(every)
+            found.append(read())
+        return found
+
+    # What happened
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """This run's task instances, as Airflow lists them now; read once."""
+        return self.api.task_instances(self.dag_id, self.run_id)
+
+    def tasks(self, *task_ids: str) -> Timeline:
+        """The timeline of some of this run's tasks, or of all."""
+        wanted = [record for record in self.records if not task_ids or record["task_id"] in task_ids]
+        return Timeline.from_records(wanted)
+
+    def helpers(self, *dag_ids: str, task_ids: Iterable[str] = ()) -> Timeline:
+        """The timeline of the tasks of helper runs that belong to this run."""
+        chosen = set(task_ids)
+        found = []
+        for dag_id in dag_ids:
+            for run in self.helper_runs(dag_id):
+                found += self.api.task_instances(dag_id, run["dag_run_id"])
+        return Timeline.from_records([r for r in found if not chosen or r["task_id"] in chosen])
+
+    def result(self, task_id: str) -> Any:
+        """What a task of this run returned; None when it returned nothing."""
+        return self.api.xcom(self.dag_id, self.run_id, task_id)

@@ -1,0 +1,37 @@
+"""A client of the lab for a command: starts the lab when it is down, and tells whether it is still there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backpressure.airflow.client import AirflowClient, AirflowError, AirflowUnreachableError
+from backpressure_lab.cli import stack
+from backpressure_lab.errors import LabError, NotRunningError
+from backpressure_lab.stack import bootstrap, lab
+from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.layout import Layout
+
+# A restarted API server answers again within this time.
+_PATIENCE = 45.0
+
+
+@contextmanager
+def airflow(layout: Layout, *, quiet: bool) -> Iterator[AirflowClient]:
+    """A client of this checkout's lab, which is started in the background when it is not running.
+
+    Raises:
+        NotRunningError: it is not running and could not be started, or it went away meanwhile.
+    """
+    running = lab.current(layout)
+    if (running is None or running.phase != "ready") and stack.bring_up(layout, quiet=quiet) != 0:
+        raise NotRunningError("The lab is not running and could not be started.\nTry: ./lab up")
+    with bootstrap.client(Context.load(layout), patience=_PATIENCE) as api:
+        try:
+            yield api
+        except AirflowUnreachableError as error:
+            if lab.is_supervised(layout):
+                raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
+            raise NotRunningError("The lab went down.\nStart it with: ./lab up") from error
+        except AirflowError as error:
+            raise LabError(f"Airflow refused a request: {error}") from error

@@ -1,0 +1,1 @@
+"""Running lessons and comparing what came of them with the manifest."""

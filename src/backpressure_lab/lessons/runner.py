@@ -1,0 +1,136 @@
+"""Runs one scenario of one lesson on a running lab and collects what came of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from backpressure.airflow import borrowed
+from backpressure.airflow.client import AirflowClient, AirflowError
+from backpressure.findings import Evidence
+from backpressure_lab.errors import LabError, NotRunningError
+from backpressure_lab.lessons.result import Result
+from backpressure_lab.manifest import Item
+
+EVIDENCE_TASK = "evidence"
+_KNOWN_SECONDS = 60.0
+_RUN_SECONDS = 600.0
+_POLL_SECONDS = 0.5
+_FINISHED = ("success", "failed")
+_NOT_FOUND = 404
+
+Progress = Callable[[str, Counter[str]], None]
+
+
+def run(
+    api: AirflowClient,
+    item: Item,
+    scenario: str,
+    progress: Progress = lambda _phase, _states: None,
+    alive: Callable[[], bool] = lambda: True,
+) -> Result:
+    """Trigger the scenario, wait for its end, and judge it.
+
+    ``alive`` is asked now and then whether there is still a lab to wait for. On Ctrl-C the run is ended and what it had
+    changed is given back.
+
+    Raises:
+        LabError: the item is not written, or Airflow cannot load its file.
+        NotRunningError: the lab went away.
+    """
+    if not item.written:
+        raise LabError(f"{item.id} {item.title} is not written yet.\nSee what is: ./lab list")
+    progress("waiting for Airflow to load the lesson", Counter())
+    _wait_until_known(api, item, alive)
+    _unpause(api, item)
+    run_id = f"{scenario}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    started = time.monotonic()
+    api.trigger(item.dag_id, run_id, conf={"scenario": scenario})
+    try:
+        state = _wait_until_over(api, item, run_id, progress, alive)
+    except KeyboardInterrupt:
+        _abandon(api, item, run_id)
+        raise
+    return _collect(api, item, scenario, run_id, state, time.monotonic() - started)
+
+
+def _wait_until_known(api: AirflowClient, item: Item, alive: Callable[[], bool]) -> None:
+    """A lesson's DAG is there, and so are all helper DAGs of its file, when the file has been parsed once."""
+    deadline = time.monotonic() + _KNOWN_SECONDS
+    while True:
+        try:
+            if not api.dag(item.dag_id)["is_stale"]:
+                return
+        except AirflowError as error:
+            if error.status != _NOT_FOUND:
+                raise
+        for error in api.pages("/importErrors", "import_errors"):
+            if str(error["filename"]).endswith(item.filename):
+                lines = str(error["stack_trace"]).strip().splitlines()
+                raise LabError(f"Airflow cannot load {item.file}:\n  " + "\n  ".join(lines[-4:]))
+        if not alive() or time.monotonic() > deadline:
+            raise NotRunningError(
+                f"Airflow did not load {item.file} within {_KNOWN_SECONDS:g} s.\nLook at: ./lab logs dag-processor"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _unpause(api: AirflowClient, item: Item) -> None:
+    for dag in api.pages("/dags", "dags", dag_id_pattern=f"{item.dag_id}%", exclude_stale=True):
+        if dag["is_paused"] and (dag["dag_id"] == item.dag_id or dag["dag_id"].startswith(f"{item.dag_id}__")):
+            api.pause(dag["dag_id"], paused=False)
+
+
+def _wait_until_over(api: AirflowClient, item: Item, run_id: str, progress: Progress, alive: Callable[[], bool]) -> str:
+    deadline = time.monotonic() + _RUN_SECONDS
+    while True:
+        state = str(api.run(item.dag_id, run_id)["state"])
+        states = Counter(str(record["state"] or "none") for record in api.task_instances(item.dag_id, run_id))
+        progress("another run of this lesson is active" if state == "queued" else state, states)
+        if state in _FINISHED:
+            return state
+        if not alive():
+            raise NotRunningError(f"The lab went down during the run {run_id}.\nStart it with ./lab up and run again.")
+        if time.monotonic() > deadline:
+            _abandon(api, item, run_id)
+            raise NotRunningError(
+                f"The run {run_id} of {item.id} was not over after {_RUN_SECONDS:g} s and was ended: {dict(states)}.\n"
+                "Look at: ./lab status"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _abandon(api: AirflowClient, item: Item, run_id: str) -> None:
+    """End the run and its helpers, and give back what they changed."""
+    for dag in api.pages("/dags", "dags", dag_id_pattern=f"{item.dag_id}%"):
+        for active in api.pages(f"/dags/{dag['dag_id']}/dagRuns", "dag_runs", state=["running", "queued"]):
+            if active["dag_run_id"].startswith(run_id):
+                api.set_run_state(dag["dag_id"], active["dag_run_id"], "failed")
+    borrowed.give_back(api, run_id)
+
+
+def _collect(api: AirflowClient, item: Item, scenario: str, run_id: str, state: str, seconds: float) -> Result:
+    records = api.task_instances(item.dag_id, run_id)
+    found = api.xcom(item.dag_id, run_id, EVIDENCE_TASK)
+    if found is None:
+        ended = next((r["state"] for r in records if r["task_id"] == EVIDENCE_TASK), "missing")
+        trouble = (f"the task '{EVIDENCE_TASK}' gave no evidence (its state: {ended}); its log is in Airflow",)
+        evidence = Evidence(scenario=scenario, findings=())
+    else:
+        evidence, trouble = Evidence.from_dict(found), ()
+    for helper in _helpers(api, item, run_id):
+        records += helper
+    return Result(item, scenario, run_id, state, evidence, seconds, records, trouble)
+
+
+def _helpers(api: AirflowClient, item: Item, run_id: str) -> list[list[dict[str, Any]]]:
+    found = []
+    for dag in api.pages("/dags", "dags", dag_id_pattern=f"{item.dag_id}__%"):
+        for helper in api.pages(f"/dags/{dag['dag_id']}/dagRuns", "dag_runs", order_by="-run_after"):
+            if helper["dag_run_id"].startswith(f"{run_id}__"):
+                found.append(api.task_instances(dag["dag_id"], helper["dag_run_id"]))
+    return found
