@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pytest
-from backpressure.breaker.settings import BreakerSettings
-from backpressure.breaker.state import Admission, BreakerState, Change, Outcome, Phase, Probe, Report
+from backpressure.breaker.settings import AdmitRules, RecordRules
+from backpressure.breaker.state import Admission, BreakerState, Change, Phase, Probe, Report, Result
 from backpressure.breaker.transitions import admit, record
 
-Admit = Callable[[BreakerState, BreakerSettings, float, str], tuple[BreakerState, Admission]]
-Record = Callable[[BreakerState, BreakerSettings, float, Report], tuple[BreakerState, Change | None]]
+Admit = Callable[[BreakerState, AdmitRules, int, int], tuple[BreakerState, Admission]]
+Record = Callable[[BreakerState, RecordRules, int, Report], tuple[BreakerState, Change | None]]
 
-OLD = -99.0
+OLD = -99
 """Stands for any instant that is too far back to matter, so that states repeat and the search ends."""
 
 
@@ -25,8 +25,8 @@ class Call(NamedTuple):
     """A call on its way: what its admission said, and when a probe's lease ends."""
 
     epoch: int
-    token: str | None
-    lease_ends: float
+    probe: bool
+    lease_ends: int
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,42 @@ class World:
 
     breaker: BreakerState
     calls: tuple[Call | None, ...]
-    reported: tuple[float, ...] = ()
+    reported: tuple[int, ...] = ()
     """Instants of the failures that were reported in this closed phase by calls that began in it."""
     good_probes: int = 0
     """Probes of this half-open phase that reported success in time."""
 
 
+class Rules(NamedTuple):
+    """A breaker that opens for 2 ticks after 2 failures within 2 ticks, and gives up a probe after 2."""
+
+    permits: int
+    threshold: int = 2
+    window: int = 2
+    open_for: int = 2
+    lease: int = 2
+
+    @property
+    def of_admit(self) -> AdmitRules:
+        """The rules of an admission."""
+        return AdmitRules(self.permits, self.lease, self.open_for)
+
+    @property
+    def of_record(self) -> RecordRules:
+        """The rules of a report."""
+        return RecordRules(
+            self.threshold, None, None, None, 1, self.window, 1, self.permits, self.open_for, 1.0, self.open_for, 0.0
+        )
+
+
 class Explorer:
     """Breadth-first search over all worlds that can be reached."""
 
-    def __init__(
-        self,
-        settings: BreakerSettings,
-        clients: int,
-        admit: Admit = admit,
-        record: Record = record,
-    ) -> None:
-        self.settings = settings
+    def __init__(self, rules: Rules, clients: int, admit: Admit = admit, record: Record = record) -> None:
+        self.rules = rules
         self.admit = admit
         self.record = record
-        self.start = World(BreakerState(since=OLD, open_until=OLD), (None,) * clients)
+        self.start = shifted(World(BreakerState(since=OLD, open_until=OLD), (None,) * clients), 0)
         self.seen = {self.start}
         self.phases: set[tuple[Phase, Phase]] = set()
 
@@ -81,71 +97,74 @@ class Explorer:
                 following.append(self.ask(world, client))
             else:
                 following.append(with_call(world, client, None))
-                following.extend(self.report(world, client, call, outcome) for outcome in Outcome)
+                following.extend(self.report(world, client, call, result) for result in Result)
         return following
 
     def ask(self, world: World, client: int) -> World:
         """A client asks to call."""
         before = world.breaker
-        after, answer = self.admit(before, self.settings, 0.0, f"probe of {client}")
+        after, answer = self.admit(before, self.rules.of_admit, 0, client)
         if before.phase is Phase.OPEN and before.open_until > 0:
             assert not answer.allowed, "a call passed an open breaker"
-            assert answer.retry_after == before.open_until
+            assert answer.retry_after_ns == before.open_until
         if before.phase is Phase.CLOSED:
             assert answer.allowed, "a closed breaker refused"
             assert after == before
+        again = self.admit(after, self.rules.of_admit, 0, client)
+        assert (again[0], again[1].allowed) == (after, answer.allowed), "the same question asked twice counts twice"
         if not answer.allowed:
             assert after == before, "a refusal changed the state"
-            assert answer.retry_after > 0
+            assert answer.retry_after_ns > 0
             return world
         self.phases.add((before.phase, after.phase))
-        lease_ends = self.settings.probe_lease if answer.token else 0.0
+        lease_ends = self.rules.lease if answer.probe else 0
         good = world.good_probes if after.epoch == before.epoch else 0
         return replace(
-            with_call(world, client, Call(answer.epoch, answer.token, lease_ends)), breaker=after, good_probes=good
+            with_call(world, client, Call(answer.epoch, answer.probe, lease_ends)), breaker=after, good_probes=good
         )
 
-    def report(self, world: World, client: int, call: Call, outcome: Outcome) -> World:
+    def report(self, world: World, client: int, call: Call, result: Result) -> World:
         """A client's call ends and is reported."""
-        before = world.breaker
-        after, change = self.record(before, self.settings, 0.0, Report(call.epoch, call.token, outcome))
+        before, report = world.breaker, Report(client, call.epoch, result)
+        after, change = self.record(before, self.rules.of_record, 0, report)
+        assert self.record(after, self.rules.of_record, 0, report) == (after, None), "a report counts twice"
         self.phases.add((before.phase, after.phase))
         assert (change is None) == (before.phase is after.phase)
         following = replace(with_call(world, client, None), breaker=after)
-        counts = call.epoch == before.epoch and (call.token is None or call.lease_ends > 0)
-        if not counts or outcome is Outcome.IGNORED:
+        counts = call.epoch == before.epoch and (not call.probe or call.lease_ends > 0)
+        if not counts or result is Result.IGNORED:
             assert change is None, "a late or ignored result changed the phase"
             assert replace(after, probes=before.probes) == before
             return following
         if before.phase is Phase.CLOSED:
-            return self.check_closed(world, following, outcome)
-        return self.check_half_open(world, following, outcome)
+            return self.check_closed(world, following, result)
+        return self.check_half_open(world, following, result)
 
-    def check_closed(self, world: World, following: World, outcome: Outcome) -> World:
+    def check_closed(self, world: World, following: World, result: Result) -> World:
         """A result in the closed phase opens the breaker exactly when the onlooker has counted enough failures."""
-        reported = (*world.reported, 0.0) if outcome is Outcome.FAILURE else world.reported
-        recent = [at for at in reported if at > -self.settings.window]
-        must_open = outcome is Outcome.FAILURE and len(recent) >= (self.settings.failure_threshold or 0)
+        reported = (*world.reported, 0) if result is Result.FAILURE else world.reported
+        recent = [at for at in reported if at > -self.rules.window]
+        must_open = result is Result.FAILURE and len(recent) >= self.rules.threshold
         assert (following.breaker.phase is Phase.OPEN) == must_open
         if must_open:
-            assert following.breaker.open_until == self.settings.open_for
+            assert following.breaker.open_until == self.rules.open_for
         return replace(following, reported=() if must_open else reported)
 
-    def check_half_open(self, world: World, following: World, outcome: Outcome) -> World:
+    def check_half_open(self, world: World, following: World, result: Result) -> World:
         """A probe's failure opens for the full time; as many successes as permits close."""
-        if outcome is Outcome.FAILURE:
+        if result is Result.FAILURE:
             assert following.breaker.phase is Phase.OPEN
-            assert following.breaker.open_until == self.settings.open_for
+            assert following.breaker.open_until == self.rules.open_for
             return replace(following, good_probes=0)
         good = world.good_probes + 1
-        closes = good == self.settings.half_open_permits
+        closes = good == self.rules.permits
         assert (following.breaker.phase is Phase.CLOSED) == closes
         return replace(following, good_probes=0 if closes else good)
 
     def check(self, world: World) -> None:
         """What must hold in every world."""
-        breaker, permits = world.breaker, self.settings.half_open_permits
-        probing = [c for c in world.calls if c and c.token and c.epoch == breaker.epoch and c.lease_ends > 0]
+        breaker, permits = world.breaker, self.rules.permits
+        probing = [c for c in world.calls if c and c.probe and c.epoch == breaker.epoch and c.lease_ends > 0]
         assert len(probing) <= permits, "more probes at once than permits"
         if breaker.phase is Phase.HALF_OPEN:
             assert len(probing) + breaker.successes <= permits
@@ -153,11 +172,13 @@ class Explorer:
 
     def check_recovery(self, breaker: BreakerState) -> None:
         """If every client dies now, a newcomer is let through when the leases or the open time end, and can close."""
-        now = max(self.settings.probe_lease, breaker.open_until)
-        for number in range(self.settings.half_open_permits + 1):
-            breaker, answer = self.admit(breaker, self.settings, now, f"newcomer {number}")
+        now = max(self.rules.lease, breaker.open_until)
+        for number in range(self.rules.permits + 1):
+            breaker, answer = self.admit(breaker, self.rules.of_admit, now, 200 + number)
             assert answer.allowed, "the breaker stays shut though nobody is there"
-            breaker, _ = self.record(breaker, self.settings, now, Report(answer.epoch, answer.token, Outcome.SUCCESS))
+            breaker, _ = self.record(
+                breaker, self.rules.of_record, now, Report(200 + number, answer.epoch, Result.SUCCESS)
+            )
         assert breaker.phase is Phase.CLOSED
 
 
@@ -166,17 +187,23 @@ def with_call(world: World, client: int, call: Call | None) -> World:
     return replace(world, calls=tuple(call if n == client else old for n, old in enumerate(world.calls)))
 
 
-def shifted(world: World, seconds: float) -> World:
-    """The world some seconds later: all instants relative to the new present, what no longer matters gone."""
+def shifted(world: World, ticks: int) -> World:
+    """The world some ticks later: all instants relative to the new present, what no longer matters gone."""
     breaker = world.breaker
 
-    def moved(instant: float) -> float:
-        return max(instant - seconds, OLD) if instant - seconds > -4 else OLD
+    def moved(instant: int) -> int:
+        return instant - ticks if instant - ticks > -4 else OLD
 
     # Only whether a call's epoch is the present one matters, so the present one is called 0.
     calls = tuple(
-        call and Call(0 if call.epoch == breaker.epoch else -1, call.token, max(call.lease_ends - seconds, 0.0))
+        call and Call(0 if call.epoch == breaker.epoch else -1, call.probe, max(call.lease_ends - ticks, 0))
         for call in world.calls
+    )
+    # A dead client's probe keeps its lease, under a number that no new call has.
+    alive = {client for client, call in enumerate(calls) if call and call.lease_ends}
+    probes = tuple(
+        Probe(probe.call if probe.call in alive else 100 + place, probe.ends - ticks)
+        for place, probe in enumerate(probe for probe in breaker.probes if probe.ends > ticks)
     )
     return World(
         replace(
@@ -188,9 +215,9 @@ def shifted(world: World, seconds: float) -> World:
             hosts=(),
             open_until=moved(breaker.open_until),
             failures=tuple(moved(at) for at in breaker.failures if moved(at) > OLD),
-            probes=tuple(
-                probe._replace(expires=probe.expires - seconds) for probe in breaker.probes if probe.expires > seconds
-            ),
+            probes=probes,
+            recent=(),
+            expires=0,
         ),
         calls,
         tuple(moved(at) for at in world.reported if moved(at) > OLD),
@@ -198,13 +225,10 @@ def shifted(world: World, seconds: float) -> World:
     )
 
 
-SETTINGS = BreakerSettings(failure_threshold=2, window=2, open_for=2, half_open_permits=1, probe_lease=2)
-
-
 @pytest.mark.parametrize(("clients", "permits"), [(2, 1), (2, 2), (3, 1), (3, 2)])
 def test_no_interleaving_breaks_the_breaker(clients: int, permits: int) -> None:
     """No order of asking, reporting, dying and ticking lets through too many, opens wrongly or shuts for good."""
-    explorer = Explorer(replace(SETTINGS, half_open_permits=permits), clients)
+    explorer = Explorer(Rules(permits), clients)
     worlds = explorer.run()
     changes = {(before, after) for before, after in explorer.phases if before is not after}
     assert changes == {
@@ -217,44 +241,55 @@ def test_no_interleaving_breaks_the_breaker(clients: int, permits: int) -> None:
 
 
 def counts_results_of_any_epoch(
-    state: BreakerState, settings: BreakerSettings, now: float, report: Report
+    state: BreakerState, rules: RecordRules, now: int, report: Report
 ) -> tuple[BreakerState, Change | None]:
     """Fault: a late result counts against whatever state the breaker is in now."""
-    return record(state, settings, now, replace(report, epoch=state.epoch))
+    return record(state, rules, now, report._replace(epoch=state.epoch))
 
 
 def lets_successes_clear_failures(
-    state: BreakerState, settings: BreakerSettings, now: float, report: Report
+    state: BreakerState, rules: RecordRules, now: int, report: Report
 ) -> tuple[BreakerState, Change | None]:
     """Fault: a success forgets the failures within the window."""
-    after, change = record(state, settings, now, report)
-    forgets = report.outcome is Outcome.SUCCESS and report.epoch == state.epoch
+    after, change = record(state, rules, now, report)
+    forgets = report.result is Result.SUCCESS and report.epoch == state.epoch
     return (replace(after, failures=()) if forgets else after), change
 
 
 def believes_given_up_probes(
-    state: BreakerState, settings: BreakerSettings, now: float, report: Report
+    state: BreakerState, rules: RecordRules, now: int, report: Report
 ) -> tuple[BreakerState, Change | None]:
     """Fault: a probe's report counts although its lease has ended."""
-    revived = tuple(probe._replace(expires=now + 1) for probe in state.probes)
-    if report.token and report.token not in {probe.token for probe in revived}:
-        revived = (*revived, Probe(report.token, now + 1))
-    after, change = record(replace(state, probes=revived), settings, now, report)
-    return (replace(after, probes=state.probes) if after.phase is state.phase else after), change
+    if state.phase is Phase.HALF_OPEN and report.epoch == state.epoch:
+        others = tuple(probe for probe in state.probes if probe.call != report.call)
+        state = replace(state, probes=(*others, Probe(report.call, now + 1)))
+    return record(state, rules, now, report)
+
+
+def counts_a_report_twice(
+    state: BreakerState, rules: RecordRules, now: int, report: Report
+) -> tuple[BreakerState, Change | None]:
+    """Fault: a report that arrives twice after a broken connection is counted twice."""
+    return record(replace(state, recent=()), rules, now, report)
 
 
 def never_gives_up_probes(
-    state: BreakerState, settings: BreakerSettings, now: float, token: str
+    state: BreakerState, rules: AdmitRules, now: int, call: int
 ) -> tuple[BreakerState, Admission]:
     """Fault: a dead prober keeps its permit for ever."""
-    return admit(state, replace(settings, probe_lease=1e6), now, token)
+    return admit(state, rules._replace(lease_ns=1000), now, call)
 
 
-def lets_everybody_probe(
-    state: BreakerState, settings: BreakerSettings, now: float, token: str
-) -> tuple[BreakerState, Admission]:
+def lets_everybody_probe(state: BreakerState, rules: AdmitRules, now: int, call: int) -> tuple[BreakerState, Admission]:
     """Fault: half-open lets all callers pass, as breakers do that keep no permits."""
-    return admit(state, replace(settings, half_open_permits=3), now, token)
+    return admit(state, rules._replace(permits=3), now, call)
+
+
+def forgets_that_it_is_open(
+    state: BreakerState, rules: AdmitRules, now: int, call: int
+) -> tuple[BreakerState, Admission]:
+    """Fault: a caller sees the state of a moment ago, as with a cached copy."""
+    return admit(replace(state, open_until=min(state.open_until, now + 1)), rules, now + 1, call)
 
 
 @pytest.mark.parametrize(
@@ -263,11 +298,13 @@ def lets_everybody_probe(
         (admit, counts_results_of_any_epoch),
         (admit, lets_successes_clear_failures),
         (admit, believes_given_up_probes),
+        (admit, counts_a_report_twice),
         (never_gives_up_probes, record),
         (lets_everybody_probe, record),
+        (forgets_that_it_is_open, record),
     ],
 )
 def test_the_search_finds_typical_faults(faulty_admit: Admit, faulty_record: Record) -> None:
     """The search is sharp: it rejects each of the faults that breakers are known for, with two clients already."""
     with pytest.raises(AssertionError):
-        Explorer(SETTINGS, 2, faulty_admit, faulty_record).run()
+        Explorer(Rules(permits=1), 2, faulty_admit, faulty_record).run()

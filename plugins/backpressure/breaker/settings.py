@@ -2,12 +2,46 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from backpressure.clock import NANOSECONDS
 
 MAX_FAILURE_THRESHOLD = 1000
 """Most failures that are counted one by one; the instant of each is kept, so the number must be bounded."""
 
 MAX_HALF_OPEN_PERMITS = 1000
+MIN_SECONDS = 0.001
 MAX_SECONDS = 366 * 86400.0
+
+
+class AdmitRules(NamedTuple):
+    """The part of the settings that an admission needs, as the transitions take it: times in nanoseconds."""
+
+    permits: int
+    lease_ns: int
+    open_for_ns: int
+
+
+class RecordRules(NamedTuple):
+    """The part of the settings that counting a result needs, as the transitions take it: times in nanoseconds."""
+
+    threshold: int | None
+    in_a_row: int | None
+    failure_rate: float | None
+    slow_rate: float | None
+    minimum_calls: int
+    window_ns: int
+    quorum: int
+    permits: int
+    open_for_ns: int
+    growth: float
+    limit_ns: int
+    jitter: float
+
+    @property
+    def counts_calls(self) -> bool:
+        """Whether every call is counted, which the rates need."""
+        return self.failure_rate is not None or self.slow_rate is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +54,8 @@ class BreakerSettings:
     Attributes:
         failure_threshold: Failures within `window` that open the breaker; successes do not clear them. None: not a
             condition. 1 to 1000.
-        consecutive_failures: Failures in a row, whatever their age, that open the breaker. None: not a condition.
+        consecutive_failures: Failures in a row that open the breaker, whatever their age; a row is forgotten after 30
+            days without another. None: not a condition.
         failure_rate: Share of failed calls within `window` that opens the breaker, above 0 to 1. None: not a condition.
         slow_call_rate: Share of slow calls within `window` that opens the breaker, above 0 to 1. None: not a condition.
         slow_call_duration: A call that took this long or longer is slow. Needed with `slow_call_rate`.
@@ -104,18 +139,40 @@ class BreakerSettings:
         return self.open_for if self.open_for_growth == 1 else self.open_for * 10
 
     @property
-    def counts_calls(self) -> bool:
-        """Whether every call is counted, which the rates need."""
-        return self.failure_rate is not None or self.slow_call_rate is not None
-
-    @property
     def counts_successes(self) -> bool:
         """Whether a success in the closed state changes anything, so that it must be reported."""
-        return self.counts_calls or self.consecutive_failures is not None
+        return any(x is not None for x in (self.failure_rate, self.slow_call_rate, self.consecutive_failures))
+
+    @property
+    def admit_rules(self) -> AdmitRules:
+        """What an admission needs."""
+        return AdmitRules(self.half_open_permits, _nanoseconds(self.probe_lease), _nanoseconds(self.open_for))
+
+    @property
+    def record_rules(self) -> RecordRules:
+        """What counting a result needs."""
+        return RecordRules(
+            threshold=self.failure_threshold,
+            in_a_row=self.consecutive_failures,
+            failure_rate=self.failure_rate,
+            slow_rate=self.slow_call_rate,
+            minimum_calls=self.minimum_calls,
+            window_ns=_nanoseconds(self.window),
+            quorum=self.quorum,
+            permits=self.half_open_permits,
+            open_for_ns=_nanoseconds(self.open_for),
+            growth=float(self.open_for_growth),
+            limit_ns=_nanoseconds(self.longest_open),
+            jitter=float(self.open_for_jitter),
+        )
 
     def is_slow(self, duration: float) -> bool:
         """Whether a call of this duration in seconds is a slow call."""
         return self.slow_call_duration is not None and duration >= self.slow_call_duration
+
+
+def _nanoseconds(seconds: float) -> int:
+    return max(1, round(seconds * NANOSECONDS))
 
 
 def _check_count(name: str, value: object, most: int) -> None:
@@ -135,8 +192,8 @@ def _check_between(name: str, value: object, least: float, most: float) -> None:
 
 def _check_seconds(name: str, value: object) -> None:
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not 0 < float(value) <= MAX_SECONDS:  # type: ignore[arg-type]
-        raise ValueError(f"{name} is {value!r}: it must be a number of seconds above 0 and at most {MAX_SECONDS:.0f}")
+    if not good or not MIN_SECONDS <= float(value) <= MAX_SECONDS:  # type: ignore[arg-type]
+        raise ValueError(f"{name} is {value!r}: it must be from {MIN_SECONDS} to {MAX_SECONDS:.0f} seconds")
 
 
 def _check_optional_share(name: str, value: object) -> None:

@@ -1,10 +1,11 @@
-"""The shared state of one circuit breaker, and the words for what goes in and out of it. Values only."""
+"""The shared state of one circuit breaker, and the words for what goes in and out of it. Values only.
 
-from dataclasses import dataclass, field
+Instants are nanoseconds on the storage's clock, as everywhere below the public classes.
+"""
+
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
-
-NEVER = float("-inf")
 
 
 class Phase(StrEnum):
@@ -27,7 +28,7 @@ class Mode(StrEnum):
     """Every call passes and nothing is counted."""
 
 
-class Outcome(StrEnum):
+class Result(StrEnum):
     """How a call ended, as far as the breaker is concerned."""
 
     SUCCESS = "success"
@@ -36,10 +37,24 @@ class Outcome(StrEnum):
     """Neither: an ignored exception, a cancelled call. A probe's permit is free again at once."""
 
 
+class Cause(StrEnum):
+    """Why the phase changed."""
+
+    FAILURE_THRESHOLD = "failure_threshold"
+    CONSECUTIVE_FAILURES = "consecutive_failures"
+    FAILURE_RATE = "failure_rate"
+    SLOW_CALL_RATE = "slow_call_rate"
+    OPEN_TIME_OVER = "open_time_over"
+    PROBE_FAILED = "probe_failed"
+    PROBE_SLOW = "probe_slow"
+    PROBES_SUCCEEDED = "probes_succeeded"
+    OPERATOR = "operator"
+
+
 class Bucket(NamedTuple):
     """The calls that ended in one slice of the window."""
 
-    start: float
+    start: int
     calls: int
     failures: int
     slow: int
@@ -48,26 +63,27 @@ class Bucket(NamedTuple):
 class Probe(NamedTuple):
     """A call let through while half-open, and the instant at which it is given up."""
 
-    token: str
-    expires: float
+    call: int
+    ends: int
 
 
 class HostFailure(NamedTuple):
     """A host's latest failure or slow call."""
 
     host: str
-    at: float
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerState:
-    """All that the users of one breaker share. Instants are seconds on the storage's clock.
+    """All that the users of one breaker share.
 
     Attributes:
         mode: Who decides.
         phase: Where the breaker stands as last recorded; an `open` whose time has passed becomes `half_open` with the
             next call.
-        epoch: Goes up with each change of phase or mode. A result counts only in the epoch in which its call began.
+        epoch: Goes up with each change of phase or mode, never to a number it had before. A result counts only in the
+            epoch in which its call began.
         since: When the phase or mode last changed.
         open_until: When the open time ends; of no meaning unless the phase is `open`.
         openings: Openings in a row, for the growth of the open time.
@@ -77,22 +93,26 @@ class BreakerState:
         buckets: The calls within the window, oldest first.
         probes: The calls let through in this half-open phase that have not reported.
         successes: The probes of this half-open phase that succeeded.
+        recent: The calls that reported last, so that a report that arrives twice counts once.
+        expires: When the record may be dropped, because it no longer matters.
     """
 
     mode: Mode = Mode.AUTOMATIC
     phase: Phase = Phase.CLOSED
     epoch: int = 0
-    since: float = NEVER
-    open_until: float = NEVER
+    since: int = 0
+    open_until: int = 0
     openings: int = 0
-    failures: tuple[float, ...] = ()
+    failures: tuple[int, ...] = ()
     hosts: tuple[HostFailure, ...] = ()
     consecutive: int = 0
     buckets: tuple[Bucket, ...] = ()
     probes: tuple[Probe, ...] = ()
     successes: int = 0
+    recent: tuple[int, ...] = ()
+    expires: int = 0
 
-    def shown(self, now: float) -> Phase:
+    def shown(self, now: int) -> Phase:
         """The phase as a user sees it at the instant `now`."""
         if self.mode is Mode.FORCED_OPEN:
             return Phase.OPEN
@@ -103,70 +123,50 @@ class BreakerState:
         return self.phase
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change of the phase or mode that a statement made, for events and logs."""
+class Change(NamedTuple):
+    """A change of the phase or mode that one operation made."""
 
     before: str
     after: str
-    reason: str
+    cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """The answer to a call that wants to pass.
 
     Attributes:
         allowed: Whether the call may start.
         epoch: The epoch in which it starts; its report carries it.
-        token: The probe's token when the call is a probe, else None.
-        retry_after: Seconds after which it is worth asking again; 0 when allowed.
+        probe: Whether it is let through as a probe.
+        retry_after_ns: Nanoseconds after which it is worth asking again; 0 when allowed.
         phase: The phase seen.
         change: The change that the question itself made (open to half-open), else None.
     """
 
     allowed: bool
     epoch: int
-    token: str | None
-    retry_after: float
+    probe: bool
+    retry_after_ns: int
     phase: Phase
     change: Change | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """How an admitted call ended.
 
     Attributes:
+        call: The call's number, as at its admission.
         epoch: The epoch of its admission.
-        token: The token of its admission.
-        outcome: Success, failure, or neither.
+        result: Success, failure, or neither.
         slow: Whether it took as long as the slow-call duration.
         host: Where it ran.
         random: A uniform random number from 0 up to 1 for the jitter of the open time, drawn by the caller, so that
             the transition itself is a function.
     """
 
+    call: int
     epoch: int
-    token: str | None
-    outcome: Outcome
+    result: Result
     slow: bool = False
     host: str = ""
     random: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The breaker at one instant, for dashboards and for people.
-
-    Attributes:
-        name: The breaker's name.
-        phase: What a caller would meet.
-        state: The recorded state.
-        now: The storage's clock when it was read.
-    """
-
-    name: str
-    phase: Phase
-    state: BreakerState
-    now: float = field(default=0.0)
