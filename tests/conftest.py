@@ -1,8 +1,41 @@
-"""What every test may use: the fixtures of `tests/support`."""
+"""What all tests share: an AIRFLOW_HOME of their own, set before anything imports Airflow, and the shared fixtures."""
 
-import sys
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+import pytest
 
 pytest_plugins = ["support.storages"]
+
+ROOT = Path(__file__).parents[1]
+LIVE_FOLDERS = {"live", "browser"}
+
+# A file instead of variables: a lab that a test starts sets AIRFLOW_HOME itself, and must not inherit anything else.
+_CONFIGURATION = f"""\
+[core]
+load_examples = False
+executor = LocalExecutor,CeleryExecutor
+plugins_folder = {ROOT / "plugins"}
+dags_folder = {ROOT / "dags"}
+"""
+_HOME = Path(tempfile.mkdtemp(prefix="airflow-tests-"))
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_"))]:
+    del os.environ[name]
+(_HOME / "airflow.cfg").write_text(_CONFIGURATION.replace("%", "%%"), encoding="utf-8")
+os.environ["AIRFLOW_HOME"] = str(_HOME)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the tests' AIRFLOW_HOME."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in a folder of live tests, so that none is forgotten."""
+    for item in items:
+        if LIVE_FOLDERS & set(item.path.relative_to(ROOT / "tests").parts[:-1]):
+            item.add_marker(pytest.mark.live)
