@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backpressure_lab.manifest.lines import line_of, locate
@@ -124,6 +124,7 @@ def spelled(value: Any) -> str:
     return repr(value)
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(st.dictionaries(_KEYS, _VALUES, max_size=4))
 def test_any_document_is_located_whole(data: dict[str, Any]) -> None:
     """For documents made at random, the scanner agrees with the parser on every path."""
