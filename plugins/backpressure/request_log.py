@@ -307,8 +307,9 @@ class RequestLog:
         return self._finished(self.finish - self.start)
 
     def download_rates(self) -> Floats:
-        """Return bytes / (finish - start) of the requests served to the end (bytes/s)."""
-        return self._finished(self.bytes / (self.finish - self.start))
+        """Return bytes / (finish - start) of the requests served to the end (bytes/s); infinite for no time at all."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._finished(self.bytes / (self.finish - self.start))
 
     def _finished(self, values: Floats) -> Floats:
         return values[~np.isnan(values)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,7 @@ class Metrics:
         try:
             if self._http is None:
                 self._http = http_client(self.endpoint)
+                weakref.finalize(self, self._http.close)
             response = self._http.get(
                 url, params=params, headers=self.endpoint.control_headers(), timeout=self._timeout
             )

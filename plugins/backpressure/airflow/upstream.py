@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import weakref
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -369,6 +370,7 @@ class Upstream:
     def _client(self) -> httpx.Client:
         if self._http is None:
             self._http = http_client(self.endpoint)
+            weakref.finalize(self, self._http.close)
         return self._http
 
 

@@ -67,6 +67,12 @@ class LaneLog:
             self._starts[index] = instant
             self._statuses[index] = SERVING
 
+    def hang(self, number: int) -> None:
+        """Note that a request is held without a reply."""
+        index = number - self.forgotten
+        if index >= 0:
+            self._statuses[index] = HUNG
+
     def close(self, number: int, instant: float, status: int, retry_after: float | None, size: int) -> None:
         """Note the end of a request; one that was forgotten meanwhile stays so."""
         index = number - self.forgotten

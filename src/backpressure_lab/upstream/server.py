@@ -68,6 +68,16 @@ class _Visit:
             await asyncio.sleep(left)
         return True
 
+    async def held(self, seconds: float, closing: asyncio.Event) -> None:
+        """Hold the request without a reply, at most until the service stops."""
+        self.status = journal.HUNG
+        self._log.hang(self._number)
+        try:
+            async with asyncio.timeout(seconds):
+                await closing.wait()
+        except TimeoutError:
+            self.status = journal.DISCONNECTED
+
     def end(self) -> None:
         now = self._clock()
         self._log.close(self._number, now, self.status, self.retry_after, self.size)
@@ -165,12 +175,11 @@ class Simulator:
         try:
             decision = visit.decide(lane.arrive)
             if decision.outcome is Outcome.HANG:
-                visit.status = journal.HUNG
                 settings = lane.settings
-                await self._hold(settings.hang_seconds)
+                await visit.held(settings.hang_seconds, self._closing)
                 if settings.hang_then == "drop":
+                    visit.status = journal.HUNG
                     return _hang_up(request)
-                visit.status = journal.DISCONNECTED
                 decision = visit.decide(lane.resume)
             if decision.outcome is Outcome.DROP:
                 visit.status = journal.DROPPED
@@ -224,13 +233,6 @@ class Simulator:
         response.headers["Retry-After"] = text
         response.headers.update(replies.quota_headers(visit.verdict, now))
         return response
-
-    async def _hold(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        except TimeoutError:
-            return
 
     # Control and logs
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MIN_TOKEN_LENGTH = 16
-SHUTDOWN_TIMEOUT = 0.5
+SHUTDOWN_TIMEOUT = 0.25
+"""Seconds that requests in progress get to end by themselves, and once more to be cancelled."""
 _LONGEST_VALUE = 200
 
 
@@ -35,16 +36,16 @@ class HeldClock:
     """Wall-clock time in epoch seconds that never runs backwards.
 
     Instants in a log must keep their order. When the machine's clock is set back, this one stands still until the
-    machine's has caught up.
+    machine's has caught up. Whole microseconds, so that an instant read from JSON is the one that was compared.
     """
 
     def __init__(self, wall: Clock = time.time) -> None:
         self._wall = wall
-        self._last = wall()
+        self._last = round(wall(), 6)
 
     def __call__(self) -> float:
         """Return the time."""
-        self._last = max(self._last, self._wall())
+        self._last = max(self._last, round(self._wall(), 6))
         return self._last
 
 
