@@ -1,10 +1,10 @@
 """Storages to test with: the same test runs on memory and on PostgreSQL, under a clock that the test moves.
 
-    def test_x(storage):                 # twice: MemoryStorage and PostgresStorage
-        storage.clock.advance(1.5)       # moves the storage's own time too
+def test_x(storage):                 # twice: MemoryStorage and PostgresStorage
+    storage.clock.advance(1.5)       # moves the storage's own time too
 
-    def test_y(postgres_storage):        # PostgreSQL under the server's real clock, in a schema of its own
-    def test_z(postgres):                # the server itself, shared by the session: never stop that one
+def test_y(postgres_storage):        # PostgreSQL under the server's real clock, in a schema of its own
+def test_z(postgres):                # the server itself, shared by the session: never stop that one
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
-from support.postgres import PostgresServer, postgres_server
-
 from backpressure.clock import ManualClock
 from backpressure.storage import Feature, MemoryStorage, PostgresStorage, Storage
+from support.postgres import PostgresServer, postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,11 +32,9 @@ class ServerClock(ManualClock):
         self._connection.autocommit = True
         with self._connection.cursor() as cursor:
             cursor.execute(f"CREATE TABLE {schema}.test_clock (now bigint)")
-            cursor.execute(f"INSERT INTO {schema}.test_clock VALUES (%s)", (self.now_ns(),))
-            cursor.execute(
-                f"CREATE OR REPLACE FUNCTION {schema}.now_ns() RETURNS bigint LANGUAGE sql VOLATILE "
-                f"AS 'SELECT now FROM {schema}.test_clock'"
-            )
+            told = f"SELECT now FROM {schema}.test_clock"  # noqa: S608 - the fixture's own name
+            cursor.execute(f"CREATE OR REPLACE FUNCTION {schema}.now_ns() RETURNS bigint LANGUAGE sql AS '{told}'")
+        self._write()
 
     def advance_ns(self, nanoseconds: int) -> None:
         """Move forward."""
@@ -55,7 +52,8 @@ class ServerClock(ManualClock):
 
     def _write(self) -> None:
         with self._connection.cursor() as cursor:
-            cursor.execute(f"UPDATE {self._schema}.test_clock SET now = %s", (self.now_ns(),))
+            table = f"{self._schema}.test_clock"
+            cursor.execute(f"TRUNCATE {table}; INSERT INTO {table} VALUES (%s)", (self.now_ns(),))  # noqa: S608 - the same
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def _echo(states, _now_ns, *values):
 
 
 ADD = Operation("counter_add_1", COUNTER, _add)
-ADD_ALL = Operation("counter_add_all_1", COUNTER, _add)
+ADD_ALL = Operation("counter_add_all_1", COUNTER, _add, many=True)
 ECHO = Operation("counter_echo_1", COUNTER, _echo)
 
 

@@ -10,8 +10,8 @@ How a feature (a limiter, a breaker, …) plugs its operations in:
            return Outcome((failures,), (failures,), keep_ns=60_000_000_000)
 
 2. Say the same in SQL, in `<feature>_1.sql` beside your module: tables with a column `expires bigint` and one function
-   for each operation, named like it. The function's first parameter is the key as `bytea` (`bytea[]` when there is more
-   than one key), the others are the transition's arguments in order; it returns exactly one row, the result:
+   for each operation, named like it. The function's first parameter is the key as `bytea` (`bytea[]` for an operation
+   on `many` keys), the others are the transition's arguments in order; it returns exactly one row, the result:
 
        CREATE TABLE {schema}.breaker (
            key bytea PRIMARY KEY, failures bigint NOT NULL, seen bigint NOT NULL, expires bigint NOT NULL

@@ -7,10 +7,9 @@ from backpressure.storage.protocol import Argument, Scalar
 __all__ = ["call", "literal"]
 
 
-def call(function: str, keys: tuple[str, ...], arguments: Sequence[Argument]) -> str:
+def call(function: str, keys: tuple[str, ...], arguments: Sequence[Argument], *, many: bool) -> str:
     """The statement that calls an operation's function."""
-    names = [key.encode() for key in keys]
-    key = literal(names[0]) if len(names) == 1 else literal(names)
+    key = literal([key.encode() for key in keys]) if many else literal(keys[0].encode())
     parts = [str(each) if type(each) is int else literal(each) for each in arguments]
     return f"SELECT * FROM {function}({', '.join([key, *parts])})"  # noqa: S608 - the name is quoted, the rest literals
 

@@ -100,7 +100,7 @@ class PostgresStorage:
     ) -> Generator[Wait, None, Result]:
         seconds = self._timeout if timeout is None else _checked(timeout)
         deadline = time.monotonic() + seconds
-        sql = call(f"{self._quoted}.{operation.name}", keys, arguments)
+        sql = call(f"{self._quoted}.{operation.name}", keys, arguments, many=operation.many)
         try:
             return (yield from self._attempt(operation.feature, sql, deadline))
         except psycopg2.Error as error:

@@ -31,7 +31,7 @@ Transition = Callable[..., Outcome]
 """`transition(states, now_ns, *arguments) -> Outcome`: pure, without I/O, the same for the same input.
 
 `states` holds the records' states in the order of the keys, None where there is no record. States are immutable values.
-`now_ns` never goes backwards for a record.
+`now_ns` is never before a record's last change.
 """
 
 
@@ -60,6 +60,7 @@ class Operation(NamedTuple):
             function's signature had when it last changed: `gcra_take_1`.
         feature: which the records belong to.
         transition: what the operation does, as a pure function.
+        many: takes any number of keys, so that in PostgreSQL they come as `bytea[]` even when there is one.
         durable: whether a change must survive a crash of the storage's host once the caller has its result. Without it
             the last moments may be lost.
     """
@@ -67,6 +68,7 @@ class Operation(NamedTuple):
     name: str
     feature: Feature
     transition: Transition
+    many: bool = False
     durable: bool = False
 
 
@@ -74,8 +76,8 @@ class Storage(Protocol):
     """Applies operations to records that everybody who uses the same storage shares.
 
     An operation is atomic over all its keys, and isolated from every other operation that shares one of them. Its time
-    is the storage's own, read after it has the records to itself, and never goes backwards for a record. A storage may
-    apply an operation twice if its connection breaks in the middle: operations are such that this costs a permit at
+    is the storage's own, read after it has the records to itself, and is never before a record's last change. A storage
+    may apply an operation twice if its connection breaks in the middle: operations are such that this costs a permit at
     most, or carry a token that makes the second time harmless.
 
     Attributes:
