@@ -134,7 +134,7 @@ class Explorer:
         counts = call.epoch == before.epoch and (not call.probe or call.lease_ends > 0)
         if not counts or result is Result.IGNORED:
             assert change is None, "a late or ignored result changed the phase"
-            assert replace(after, probes=before.probes) == before
+            assert after._replace(probes=before.probes) == before
             return following
         if before.phase is Phase.CLOSED:
             return self.check_closed(world, following, result)
@@ -206,8 +206,7 @@ def shifted(world: World, ticks: int) -> World:
         for place, probe in enumerate(probe for probe in breaker.probes if probe.ends > ticks)
     )
     return World(
-        replace(
-            breaker,
+        breaker._replace(
             epoch=0,
             since=OLD,
             openings=min(breaker.openings, 1),
@@ -253,7 +252,7 @@ def lets_successes_clear_failures(
     """Fault: a success forgets the failures within the window."""
     after, change = record(state, rules, now, report)
     forgets = report.result is Result.SUCCESS and report.epoch == state.epoch
-    return (replace(after, failures=()) if forgets else after), change
+    return (after._replace(failures=()) if forgets else after), change
 
 
 def believes_given_up_probes(
@@ -262,7 +261,7 @@ def believes_given_up_probes(
     """Fault: a probe's report counts although its lease has ended."""
     if state.phase is Phase.HALF_OPEN and report.epoch == state.epoch:
         others = tuple(probe for probe in state.probes if probe.call != report.call)
-        state = replace(state, probes=(*others, Probe(report.call, now + 1)))
+        state = state._replace(probes=(*others, Probe(report.call, now + 1)))
     return record(state, rules, now, report)
 
 
@@ -270,7 +269,7 @@ def counts_a_report_twice(
     state: BreakerState, rules: RecordRules, now: int, report: Report
 ) -> tuple[BreakerState, Change | None]:
     """Fault: a report that arrives twice after a broken connection is counted twice."""
-    return record(replace(state, recent=()), rules, now, report)
+    return record(state._replace(recent=()), rules, now, report)
 
 
 def never_gives_up_probes(
@@ -289,7 +288,7 @@ def forgets_that_it_is_open(
     state: BreakerState, rules: AdmitRules, now: int, call: int
 ) -> tuple[BreakerState, Admission]:
     """Fault: a caller sees the state of a moment ago, as with a cached copy."""
-    return admit(replace(state, open_until=min(state.open_until, now + 1)), rules, now + 1, call)
+    return admit(state._replace(open_until=min(state.open_until, now + 1)), rules, now + 1, call)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ breakers = st.builds(
     half_open_permits=st.integers(1, 3),
     probe_lease=st.sampled_from([2.0, 5.0]),
     quorum=st.integers(1, 2),
-) | st.builds(BreakerSettings, failure_threshold=st.integers(1, 3), window=st.just(10.0), open_for=st.just(5.0))
+) | st.integers(1, 3).map(lambda threshold: BreakerSettings(failure_threshold=threshold, window=10, open_for=5))
 answers = st.tuples(
     st.integers(0, 3),
     st.sampled_from([Result.SUCCESS, Result.SUCCESS, Result.SUCCESS, Result.FAILURE, Result.FAILURE, Result.IGNORED]),

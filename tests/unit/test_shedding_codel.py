@@ -134,5 +134,5 @@ def test_bounds_the_wait_of_a_standing_queue() -> None:
 @pytest.mark.parametrize(("interval", "target"), [(0, None), (math.nan, None), (math.inf, None), (1, 2), (1, 0)])
 def test_rejects_impossible_settings(interval: float, target: float | None) -> None:
     """Settings that make no sense are refused by name and value."""
-    with pytest.raises(ValueError, match="is"):
+    with pytest.raises(ValueError, match="must"):
         CoDelSettings(interval=interval, target=target)

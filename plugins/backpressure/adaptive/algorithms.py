@@ -4,9 +4,10 @@ A limit is revised once per window of time, from what all processes measured in 
 more the busier the system is and every process sees the same limit.
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import Protocol
+
+from backpressure.checks import check_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,10 @@ class AIMD:
 
     def __post_init__(self) -> None:
         check_bounds(self.initial, self.minimum, self.maximum)
-        _check_range("increase", self.increase, 1e-6, self.maximum)
-        _check_range("backoff", self.backoff, 0.1, 0.999)
+        check_number("increase", self.increase, 1e-6, self.maximum)
+        check_number("backoff", self.backoff, 0.1, 0.999)
         if self.latency_limit is not None:
-            _check_range("latency_limit", self.latency_limit, 1e-6, 86400)
+            check_number("latency_limit", self.latency_limit, 1e-6, 86400)
 
     def update(self, state: LimitState, sample: WindowSample) -> LimitState:
         """The limit for the next window."""
@@ -123,10 +124,10 @@ class Gradient:
 
     def __post_init__(self) -> None:
         check_bounds(self.initial, self.minimum, self.maximum)
-        _check_range("queue", self.queue, 1e-6, self.maximum)
-        _check_range("tolerance", self.tolerance, 1, 100)
-        _check_range("smoothing", self.smoothing, 1e-6, 1)
-        _check_range("long_windows", self.long_windows, WARM_UP, 1_000_000)
+        check_number("queue", self.queue, 1e-6, self.maximum)
+        check_number("tolerance", self.tolerance, 1, 100)
+        check_number("smoothing", self.smoothing, 1e-6, 1)
+        check_number("long_windows", self.long_windows, WARM_UP, 1_000_000)
 
     def update(self, state: LimitState, sample: WindowSample) -> LimitState:
         """The limit for the next window."""
@@ -158,16 +159,10 @@ WARM_UP = 10
 
 def check_bounds(initial: float, minimum: float, maximum: float) -> None:
     """Raise ValueError unless 1 ≤ minimum ≤ initial ≤ maximum ≤ a million."""
-    _check_range("maximum", maximum, 1, 1_000_000)
-    _check_range("minimum", minimum, 1, maximum)
-    _check_range("initial", initial, minimum, maximum)
+    check_number("maximum", maximum, 1, 1_000_000)
+    check_number("minimum", minimum, 1, maximum)
+    check_number("initial", initial, minimum, maximum)
 
 
 def _clamped(value: float, least: float, most: float) -> float:
     return min(most, max(least, value))
-
-
-def _check_range(name: str, value: object, least: float, most: float) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not least <= value <= most:  # type: ignore[operator]
-        raise ValueError(f"{name} is {value!r}: it must be a number from {least:g} to {most:g}")

@@ -20,6 +20,8 @@ Every change is bounded by `step`, and by `minimum` and `maximum`.
 import math
 from dataclasses import dataclass, replace
 
+from backpressure.checks import check_number
+
 
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:
@@ -52,18 +54,18 @@ class ControllerSettings:
     patience: int = 5
 
     def __post_init__(self) -> None:
-        _check("utilisation", self.utilisation, 0.01, 1)
+        check_number("utilisation", self.utilisation, 0.01, 1)
         if self.queue_time is not None:
-            _check("queue_time", self.queue_time, 0.001, 86400)
+            check_number("queue_time", self.queue_time, 0.001, 86400)
         if self.error_rate is not None:
-            _check("error_rate", self.error_rate, 0, 0.99)
-        _check("minimum", self.minimum, 1, 100_000)
-        _check("maximum", self.maximum, self.minimum, 100_000)
-        _check("dead_band", self.dead_band, 0, 1)
-        _check("step", self.step, 0.01, 1)
-        _check("cool_down", self.cool_down, 0, 86400)
-        _check("samples", self.samples, 1, 1000)
-        _check("patience", self.patience, 1, 1000)
+            check_number("error_rate", self.error_rate, 0, 0.99)
+        check_number("minimum", self.minimum, 1, 100_000)
+        check_number("maximum", self.maximum, self.minimum, 100_000)
+        check_number("dead_band", self.dead_band, 0, 1)
+        check_number("step", self.step, 0.01, 1)
+        check_number("cool_down", self.cool_down, 0, 86400)
+        check_number("samples", self.samples, 1, 1000)
+        check_number("patience", self.patience, 1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,3 @@ class PoolController:
         largest = max(1, math.floor(slots * self.settings.step))
         near = min(slots + largest, max(slots - largest, wanted))
         return round(min(self.settings.maximum, max(self.settings.minimum, math.ceil(near - 1e-9))))
-
-
-def _check(name: str, value: object, least: float, most: float) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not least <= value <= most:  # type: ignore[operator]
-        raise ValueError(f"{name} is {value!r}: it must be a number from {least:g} to {most:g}")

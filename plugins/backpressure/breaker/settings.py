@@ -1,17 +1,18 @@
 """What a circuit breaker is told: thresholds, times, permits. Checked once, when the breaker is made."""
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Self
 
+from backpressure.checks import check_count, check_number, check_seconds, check_share
 from backpressure.clock import NANOSECONDS
 
 MAX_FAILURE_THRESHOLD = 1000
 """Most failures that are counted one by one; the instant of each is kept, so the number must be bounded."""
 
 MAX_HALF_OPEN_PERMITS = 1000
-MIN_SECONDS = 0.001
-MAX_SECONDS = 366 * 86400.0
+MAX_QUORUM = 1000
+MAX_CALLS = 1_000_000
 
 
 class AdmitRules(NamedTuple):
@@ -44,8 +45,24 @@ class RecordRules(NamedTuple):
         return self.failure_rate is not None or self.slow_rate is not None
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerSettings:
+class _Fields(NamedTuple):
+    failure_threshold: int | None = 5
+    consecutive_failures: int | None = None
+    failure_rate: float | None = None
+    slow_call_rate: float | None = None
+    slow_call_duration: float | None = None
+    minimum_calls: int = 10
+    window: float = 60.0
+    open_for: float = 30.0
+    open_for_growth: float = 1.0
+    open_for_limit: float | None = None
+    open_for_jitter: float = 0.0
+    half_open_permits: int = 1
+    probe_lease: float = 5.0
+    quorum: int = 1
+
+
+class BreakerSettings(_Fields):
     """When a breaker opens, for how long, and how it tries again. Times are seconds.
 
     The breaker opens as soon as any of the conditions that are set holds: failures within the window, consecutive
@@ -78,51 +95,30 @@ class BreakerSettings:
         ValueError: A setting is outside its range; the message names it and its value.
     """
 
-    failure_threshold: int | None = 5
-    consecutive_failures: int | None = None
-    failure_rate: float | None = None
-    slow_call_rate: float | None = None
-    slow_call_duration: float | None = None
-    minimum_calls: int = 10
-    window: float = 60.0
-    open_for: float = 30.0
-    open_for_growth: float = 1.0
-    open_for_limit: float | None = None
-    open_for_jitter: float = 0.0
-    half_open_permits: int = 1
-    probe_lease: float = 5.0
-    quorum: int = 1
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        _check_optional_count("failure_threshold", self.failure_threshold, MAX_FAILURE_THRESHOLD)
-        _check_optional_count("consecutive_failures", self.consecutive_failures, 1_000_000)
-        _check_optional_share("failure_rate", self.failure_rate)
-        _check_optional_share("slow_call_rate", self.slow_call_rate)
-        _check_count("minimum_calls", self.minimum_calls, 1_000_000)
-        _check_seconds("window", self.window)
-        _check_seconds("open_for", self.open_for)
-        _check_seconds("probe_lease", self.probe_lease)
-        _check_count("half_open_permits", self.half_open_permits, MAX_HALF_OPEN_PERMITS)
-        _check_count("quorum", self.quorum, 1000)
-        _check_between("open_for_growth", self.open_for_growth, 1, 10)
-        _check_between("open_for_jitter", self.open_for_jitter, 0, 1)
-        if self.open_for_limit is not None:
-            _check_seconds("open_for_limit", self.open_for_limit)
-            if self.open_for_limit < self.open_for:
-                raise ValueError(
-                    f"open_for_limit is {self.open_for_limit}: it must be at least open_for, {self.open_for}"
-                )
-        if self.slow_call_duration is not None:
-            _check_seconds("slow_call_duration", self.slow_call_duration)
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        """Check the settings."""
+        self = super().__new__(cls, *values, **named)
+        self._check()
+        return self
+
+    def _check(self) -> None:
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                check(name, value)
+        if self.open_for_limit is not None and self.open_for_limit < self.open_for:
+            raise ValueError(f"open_for_limit must be at least open_for, {self.open_for}, not {self.open_for_limit}")
         if (self.slow_call_rate is None) != (self.slow_call_duration is None):
             raise ValueError(
-                f"slow_call_rate is {self.slow_call_rate} and slow_call_duration is {self.slow_call_duration}: "
-                "a slow-call condition needs both"
+                f"slow_call_rate and slow_call_duration must both be set or both be None, "
+                f"not {self.slow_call_rate!r} and {self.slow_call_duration!r}"
             )
         if not self.conditions:
             raise ValueError(
-                "failure_threshold is None and no other condition is set: the breaker could never open; set "
-                "failure_threshold, consecutive_failures, failure_rate or slow_call_rate"
+                "failure_threshold must not be None when no other condition is set, or the breaker could never open: "
+                "set failure_threshold, consecutive_failures, failure_rate or slow_call_rate"
             )
 
     @property
@@ -171,33 +167,31 @@ class BreakerSettings:
         return self.slow_call_duration is not None and duration >= self.slow_call_duration
 
 
+_OPTIONAL = {
+    "failure_threshold",
+    "consecutive_failures",
+    "failure_rate",
+    "slow_call_rate",
+    "slow_call_duration",
+    "open_for_limit",
+}
+_CHECKS: dict[str, Callable[[str, object], None]] = {
+    "failure_threshold": partial(check_count, most=MAX_FAILURE_THRESHOLD),
+    "consecutive_failures": partial(check_count, most=MAX_CALLS),
+    "failure_rate": check_share,
+    "slow_call_rate": check_share,
+    "slow_call_duration": check_seconds,
+    "minimum_calls": partial(check_count, most=MAX_CALLS),
+    "window": check_seconds,
+    "open_for": check_seconds,
+    "open_for_growth": partial(check_number, least=1, most=10),
+    "open_for_limit": check_seconds,
+    "open_for_jitter": partial(check_number, least=0, most=1),
+    "half_open_permits": partial(check_count, most=MAX_HALF_OPEN_PERMITS),
+    "probe_lease": check_seconds,
+    "quorum": partial(check_count, most=MAX_QUORUM),
+}
+
+
 def _nanoseconds(seconds: float) -> int:
     return max(1, round(seconds * NANOSECONDS))
-
-
-def _check_count(name: str, value: object, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(f"{name} is {value!r}: it must be a whole number from 1 to {most}")
-
-
-def _check_optional_count(name: str, value: object, most: int) -> None:
-    if value is not None:
-        _check_count(name, value, most)
-
-
-def _check_between(name: str, value: object, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise ValueError(f"{name} is {value!r}: it must be a number from {least} to {most}")
-
-
-def _check_seconds(name: str, value: object) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not MIN_SECONDS <= float(value) <= MAX_SECONDS:  # type: ignore[arg-type]
-        raise ValueError(f"{name} is {value!r}: it must be from {MIN_SECONDS} to {MAX_SECONDS:.0f} seconds")
-
-
-def _check_optional_share(name: str, value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise ValueError(f"{name} is {value!r}: it must be a share above 0 and at most 1")

@@ -3,7 +3,6 @@
 Instants are nanoseconds on the storage's clock, as everywhere below the public classes.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -74,8 +73,7 @@ class HostFailure(NamedTuple):
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerState:
+class BreakerState(NamedTuple):
     """All that the users of one breaker share.
 
     Attributes:

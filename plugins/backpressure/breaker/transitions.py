@@ -5,7 +5,6 @@ Every storage applies exactly these transitions, each atomically; the one in Pos
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from backpressure.breaker import window
 from backpressure.breaker.settings import AdmitRules, RecordRules
@@ -32,11 +31,11 @@ def admit(state: BreakerState, rules: AdmitRules, now: int, call: int) -> tuple[
     change = None
     if state.phase is Phase.OPEN:
         change = Change(Phase.OPEN, Phase.HALF_OPEN, Cause.OPEN_TIME_OVER)
-        state = replace(state, phase=Phase.HALF_OPEN, epoch=_next_epoch(state, now), since=now, probes=(), successes=0)
+        state = state._replace(phase=Phase.HALF_OPEN, epoch=_next_epoch(state, now), since=now, probes=(), successes=0)
     live = tuple(probe for probe in state.probes if probe.ends > now and probe.call != call)
     if live and len(live) + state.successes >= rules.permits:
         return state, _refusal(state, Phase.HALF_OPEN, min(probe.ends for probe in live) - now)
-    state = replace(state, probes=(*live, Probe(call, now + rules.lease_ns)), expires=now + KEPT_NS)
+    state = state._replace(probes=(*live, Probe(call, now + rules.lease_ns)), expires=now + KEPT_NS)
     return state, Admission(
         allowed=True, epoch=state.epoch, probe=True, retry_after_ns=0, phase=Phase.HALF_OPEN, change=change
     )
@@ -101,19 +100,18 @@ def _record_closed(
     state: BreakerState, rules: RecordRules, now: int, report: Report
 ) -> tuple[BreakerState, Change | None]:
     failed = report.result is Result.FAILURE
-    counted = replace(
-        state,
+    counted = state._replace(
         consecutive=state.consecutive + 1 if failed else 0,
         recent=(*state.recent, report.call)[-REMEMBERED:],
         expires=max(state.expires, now + rules.window_ns + KEPT_NS),
     )
     if failed and rules.threshold is not None:
-        counted = replace(counted, failures=window.add_failure(state.failures, now, rules.threshold))
+        counted = counted._replace(failures=window.add_failure(state.failures, now, rules.threshold))
     if failed or report.slow:
-        counted = replace(counted, hosts=window.add_host(state.hosts, report.host, now, rules.quorum))
+        counted = counted._replace(hosts=window.add_host(state.hosts, report.host, now, rules.quorum))
     if rules.counts_calls:
         buckets = window.add_call(state.buckets, now, rules.window_ns, failed=failed, slow=report.slow)
-        counted = replace(counted, buckets=buckets)
+        counted = counted._replace(buckets=buckets)
     cause = cause_to_open(counted, rules, now) if state.mode is Mode.AUTOMATIC else None
     return (counted, None) if cause is None else _open(state, rules, now, report, cause)
 
@@ -125,13 +123,13 @@ def _record_probe(
         return state, None
     rest = tuple(probe for probe in state.probes if probe.call != report.call)
     if report.result is Result.IGNORED:
-        return replace(state, probes=rest), None
+        return state._replace(probes=rest), None
     if report.result is Result.FAILURE:
         return _open(state, rules, now, report, Cause.PROBE_FAILED)
     if report.slow:
         return _open(state, rules, now, report, Cause.PROBE_SLOW)
     if state.successes + 1 < rules.permits:
-        return replace(state, probes=rest, successes=state.successes + 1), None
+        return state._replace(probes=rest, successes=state.successes + 1), None
     closed = BreakerState(
         epoch=_next_epoch(state, now),
         since=now,

@@ -5,11 +5,12 @@ Architecture Blog, "Exponential Backoff And Jitter" (Brooker, 2015).
 """
 
 import hashlib
-import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from backpressure.checks import check_number
 
 Jitter = Literal["full", "decorrelated", "none"]
 
@@ -43,11 +44,11 @@ class Backoff:
     jitter: Jitter = "full"
 
     def __post_init__(self) -> None:
-        _check("base", self.base, 0.001, 86400)
-        _check("limit", self.limit, self.base, 366 * 86400)
-        _check("factor", self.factor, 1, 10)
+        check_number("base", self.base, 0.001, 86400)
+        check_number("limit", self.limit, self.base, 366 * 86400)
+        check_number("factor", self.factor, 1, 10)
         if self.jitter not in ("full", "decorrelated", "none"):
-            raise ValueError(f"jitter is {self.jitter!r}: it must be 'full', 'decorrelated' or 'none'")
+            raise ValueError(f"jitter must be 'full', 'decorrelated' or 'none', not {self.jitter!r}")
 
     def delays(self, source: RandomSource) -> Iterator[float]:
         """The waits before the first, second, third … retry; endless."""
@@ -69,7 +70,7 @@ class Backoff:
         jitter works across processes, too.
         """
         if retry < 1:
-            raise ValueError(f"retry is {retry}: retries are counted from 1")
+            raise ValueError(f"retry must be at least 1, as the first retry is number 1, not {retry}")
         delays = self.delays(source)
         for _ in range(min(retry, _MOST) - 1):
             next(delays)
@@ -88,9 +89,3 @@ def seeded(*identity: object) -> random.Random:
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in identity)
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     return random.Random(int.from_bytes(digest, "big"))  # noqa: S311 - spreads callers out; nothing is secret
-
-
-def _check(name: str, value: object, least: float, most: float) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not least <= value <= most:  # type: ignore[operator]
-        raise ValueError(f"{name} is {value!r}: it must be a number from {least:g} to {most:g}")

@@ -1,10 +1,12 @@
 """Whether to try again, and when: a pure function of the failure and what has been tried."""
 
-import math
 from dataclasses import dataclass, field
 
+from backpressure.checks import check_count, check_seconds
 from backpressure.retry.backoff import Backoff, RandomSource
 from backpressure.retry.failure import is_transient, retry_after
+
+MAX_ATTEMPTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,10 @@ class RetrySettings:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or not 1 <= self.attempts <= 1000:  # noqa: PLR2004 - stated in the message
-            raise ValueError(f"attempts is {self.attempts!r}: it must be a whole number from 1 to 1000")
-        for name, value in (("max_wait", self.max_wait), ("deadline", self.deadline)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value!r}: it must be a number of seconds above 0")
+        check_count("attempts", self.attempts, MAX_ATTEMPTS)
+        check_seconds("max_wait", self.max_wait)
+        if self.deadline is not None:
+            check_seconds("deadline", self.deadline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,14 @@ none of them is imported.
 """
 
 import math
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
+
+from backpressure.limiter.headers import read
 
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses that may go away by themselves; other 4xx and 5xx will be the same next time."""
-
-MAX_RETRY_AFTER = 7 * 86400.0
-"""Longest Retry-After in seconds that is believed."""
 
 
 def is_transient(exception: BaseException) -> bool:
@@ -40,42 +38,26 @@ def http_status(exception: BaseException) -> int | None:
     return None
 
 
-def retry_after(exception: BaseException, now: datetime | None = None) -> float | None:
+def retry_after(exception: BaseException, now: float | None = None) -> float | None:
     """Seconds after which the other side wants to be asked again; None when it does not say.
 
-    Taken from a `retry_after` attribute in seconds (RateLimitedError, CircuitOpenError) or from the Retry-After header.
+    Taken from a `retry_after` attribute in seconds (RateLimitedError, CircuitOpenError) or from the response's headers.
 
     Args:
         exception: What was raised; its causes are looked at, too.
-        now: The present instant for headers that give a date while the response has no Date of its own.
+        now: The present instant in seconds since 1970 for headers that give a date while the response has no Date of
+            its own; None means this machine's clock.
     """
     for link in _chain(exception):
         seconds = getattr(link, "retry_after", None)
         if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-            return _believable(float(seconds))
+            return max(0.0, float(seconds)) if math.isfinite(seconds) else None
         headers = _headers(link)
         if headers is not None:
-            value = _header(headers, "Retry-After")
-            if value is not None:
-                return parse_retry_after(value, _date(_header(headers, "Date")) or now)
+            said = read(headers, time.time() if now is None else now)
+            if said is not None and said.retry_after is not None:
+                return said.retry_after
     return None
-
-
-def parse_retry_after(value: str, now: datetime | None = None) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110: whole seconds or a date); None for anything else.
-
-    Args:
-        value: The header's value.
-        now: What a date is relative to; None means this machine's clock. Pass the response's own Date, so that a skewed
-            clock does not matter.
-    """
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return _believable(float(text))
-    date = _date(text)
-    if date is None:
-        return None
-    return _believable((date - (now or datetime.now(tz=UTC))).total_seconds())
 
 
 def _chain(exception: BaseException) -> list[BaseException]:
@@ -91,27 +73,6 @@ def _chain(exception: BaseException) -> list[BaseException]:
 def _headers(exception: BaseException) -> Mapping[str, Any] | None:
     for holder in (getattr(exception, "response", None), exception):
         headers = getattr(holder, "headers", None)
-        if headers is not None and hasattr(headers, "get"):
-            return headers  # type: ignore[no-any-return]  # a foreign class: only its `get` and `items` are used
+        if headers is not None and hasattr(headers, "items"):
+            return headers  # type: ignore[no-any-return]  # a foreign class: only its `items` is used
     return None
-
-
-def _header(headers: Mapping[str, Any], name: str) -> str | None:
-    value = headers.get(name)
-    if value is None:
-        value = headers.get(name.lower())
-    return value if isinstance(value, str) else None
-
-
-def _date(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
-
-
-def _believable(seconds: float) -> float | None:
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER) if math.isfinite(seconds) else None

@@ -11,6 +11,8 @@ Pure functions: the one who takes items from the queue asks about each, in the o
 import math
 from dataclasses import dataclass, replace
 
+from backpressure.checks import check_seconds
+
 MEMORY = 16
 """Intervals for which the rate of an earlier time of shedding is remembered (RFC 8289, section 5.5)."""
 
@@ -32,11 +34,11 @@ class CoDelSettings:
     target: float | None = None
 
     def __post_init__(self) -> None:
-        _check_seconds("interval", self.interval)
+        check_seconds("interval", self.interval)
         if self.target is not None:
-            _check_seconds("target", self.target)
+            check_seconds("target", self.target)
             if self.target > self.interval:
-                raise ValueError(f"target is {self.target}: it must be at most the interval, {self.interval}")
+                raise ValueError(f"target must be at most the interval, {self.interval}, not {self.target}")
 
     @property
     def good_delay(self) -> float:
@@ -115,9 +117,3 @@ def _judge(
 
 def _next(instant: float, settings: CoDelSettings, count: int) -> float:
     return instant + settings.interval / math.sqrt(count)
-
-
-def _check_seconds(name: str, value: object) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not 0 < float(value) <= 366 * 86400:  # type: ignore[arg-type]
-        raise ValueError(f"{name} is {value!r}: it must be a number of seconds above 0 and at most a year")

@@ -25,12 +25,14 @@ class PriorityThresholds:
 
     def __post_init__(self) -> None:
         if not self.limits:
-            raise ValueError("limits is empty: give at least one class with the load at which it is refused")
+            raise ValueError(
+                f"limits must name at least one class with the load at which it is refused, not {self.limits!r}"
+            )
         for name, limit in self.limits.items():
             if not isinstance(limit, int | float) or isinstance(limit, bool) or math.isnan(limit) or limit <= 0:
-                raise ValueError(f"limits[{name!r}] is {limit!r}: it must be a load above 0")
+                raise ValueError(f"limits[{name!r}] must be a load above 0, not {limit!r}")
         if not 0 <= self.band < min(self.limits.values()):
-            raise ValueError(f"band is {self.band!r}: it must be at least 0 and smaller than every limit")
+            raise ValueError(f"band must be at least 0 and smaller than every limit, not {self.band!r}")
 
     def refused(self, load: float, refused_before: frozenset[str] = frozenset()) -> frozenset[str]:
         """The classes to refuse at this load, given those refused so far."""
@@ -92,9 +94,9 @@ def plan_shedding(
         ValueError: No server, or a service time that is not above 0.
     """
     if not free_at:
-        raise ValueError("free_at is empty: give the instant at which each server is free")
+        raise ValueError(f"free_at must hold the instant at which each server is free, not {free_at!r}")
     if not service_time > 0 or not math.isfinite(service_time):
-        raise ValueError(f"service_time is {service_time!r}: it must be a number of seconds above 0")
+        raise ValueError(f"service_time must be a number of seconds above 0, not {service_time!r}")
     servers = [max(now, instant) for instant in free_at]
     heapq.heapify(servers)
     verdicts = []
