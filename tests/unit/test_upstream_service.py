@@ -132,6 +132,8 @@ def test_capacity_queue_and_refusal(upstream: Upstream) -> None:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(request_socket(upstream)) for _ in range(5)]
         until(lambda: upstream.log().statuses() == {"serving": 2, "waiting": 1, "503": 2})
+        state = upstream.state()
+        assert (state["serving"], state["waiting"], state["settings"]["capacity"]) == (2, 1, 2)
         log = upstream.log()
         assert log.select(status=503).retry_after.tolist() == [60, 60]
         assert log.inflight("start").peak().value == 2
@@ -337,14 +339,14 @@ def test_lanes_do_not_disturb_each_other(upstream: Upstream, base_url: str) -> N
     other = Upstream("undisturbed", base_url=base_url, token=TOKEN)
     upstream.configure(outage=True)
     assert other.call().ok
-    assert other.settings()["outage"] is False
+    assert other.state()["settings"]["outage"] is False
     assert set(other.log().lane) == {"undisturbed"}
 
 
 def test_an_abandoned_fault_goes_away(upstream: Upstream) -> None:
     """A lane that nobody uses returns to its defaults."""
     upstream.configure(outage=True, expires_after=0.1)
-    until(lambda: upstream.settings()["outage"] is False)
+    until(lambda: upstream.state()["settings"]["outage"] is False)
     assert upstream.call().ok
 
 

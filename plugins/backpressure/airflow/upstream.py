@@ -245,9 +245,10 @@ class Upstream:
         """Return the lane to its defaults; the log stays."""
         self._control("DELETE", "lanes", self.lane)
 
-    def settings(self) -> dict[str, Any]:
-        """Return the settings in force."""
-        view: dict[str, Any] = self._control("GET", "lanes", self.lane)["settings"]
+    def state(self) -> dict[str, Any]:
+        """Return the lane now: ``settings``, numbers ``serving`` and ``waiting``, and ``next_change`` (epoch s)."""
+        view: dict[str, Any] = self._control("GET", "lanes", self.lane)
+        del view["changes"]
         return view
 
     def changes(self, since: float | None = None, until: float | None = None) -> list[dict[str, Any]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
+import itertools
 import math
 from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable
 
 WAITING, SERVING, DROPPED, HUNG, DISCONNECTED = 0, 1, -1, -2, -3
 STATUS_WORDS = {
@@ -92,32 +92,33 @@ class LaneLog:
         ):  # fmt: skip
             del column[:count]
 
-    def rows(self, after: int, since: float, until: float, key: str | None) -> Iterator[tuple[Any, ...]]:
-        """Return rows (as COLUMNS) with an id above ``after`` that arrived in [since, until)."""
+    def select(self, after: int, since: float, until: float, key: str | None, limit: int) -> list[int]:
+        """Return where the first ``limit`` rows are that have an id above ``after`` and arrived in [since, until)."""
         first = max(bisect_right(self._ids, after), bisect_left(self._arrivals, since))
-        for index in range(first, bisect_left(self._arrivals, until)):
-            if key is None or self._keys[index] == key:
-                yield self._row(index)
+        indices: Iterable[int] = range(first, bisect_left(self._arrivals, until))
+        if key is not None:
+            indices = (index for index in indices if self._keys[index] == key)
+        return list(itertools.islice(indices, limit))
 
-    def _row(self, index: int) -> tuple[Any, ...]:
-        status = self._statuses[index]
-        return (
-            self._ids[index],
-            self.lane,
-            self._keys[index],
-            self._paths[index],
-            self._request_ids[index],
-            round(self._arrivals[index], 6),
-            _or_none(self._starts[index]),
-            _or_none(self._finishes[index]),
-            STATUS_WORDS.get(status, status),
-            _or_none(self._retry_afters[index]),
-            self._bytes[index],
-        )
+    def columns(self, indices: list[int]) -> list[list[Any]]:
+        """Return rows, a list per column of COLUMNS."""
+        return [
+            [self._ids[index] for index in indices],
+            [self.lane] * len(indices),
+            [self._keys[index] for index in indices],
+            [self._paths[index] for index in indices],
+            [self._request_ids[index] for index in indices],
+            [self._arrivals[index] for index in indices],
+            _some(self._starts, indices),
+            _some(self._finishes, indices),
+            [STATUS_WORDS.get(status, status) for status in map(self._statuses.__getitem__, indices)],
+            _some(self._retry_afters, indices),
+            [self._bytes[index] for index in indices],
+        ]
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 6)
+def _some(column: array[float], indices: list[int]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in map(column.__getitem__, indices)]
 
 
 class Journal:
@@ -166,7 +167,7 @@ class Journal:
         since: float = -math.inf,
         until: float = math.inf,
         after: int = 0,
-        limit: int = 20_000,
+        limit: int = 2_000,
     ) -> dict[str, Any]:
         """Return one page of requests in order of arrival.
 
@@ -174,19 +175,21 @@ class Journal:
             ``columns`` (name → values), ``next`` (the ``after`` of the next page, None on the last one) and
             ``complete``: False when requests that arrived in the window may have been forgotten.
         """
-        if lane is None:
-            logs: Sequence[LaneLog] = list(self._lanes.values())
-        else:
-            logs = [self._lanes[lane]] if lane in self._lanes else []
-        streams = [log.rows(after, since, until, key) for log in logs]
-        merged = streams[0] if len(streams) == 1 else heapq.merge(*streams)
-        rows = [row for _, row in zip(range(limit), merged, strict=False)]
-        more = len(rows) == limit and next(merged, None) is not None
-        columns: Iterable[Any] = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
-        unknown = lane is None or lane not in self._lanes
-        lost = [log.forgotten_until for log in logs] + [self._lanes_forgotten_until] * unknown
+        known = list(self._lanes.values()) if lane is None else [self._lanes[lane]] if lane in self._lanes else []
+        columns: list[list[Any]] = [[] for _ in COLUMNS]
+        for log in known:
+            part = log.columns(log.select(after, since, until, key, limit + 1))
+            for column, values in zip(columns, part, strict=True):
+                column.extend(values)
+        if len(known) > 1:
+            order = sorted(range(len(columns[0])), key=columns[0].__getitem__)
+            columns = [[column[index] for index in order] for column in columns]
+        more = len(columns[0]) > limit
+        lost = [log.forgotten_until for log in known]
+        if lane is None or not known:
+            lost.append(self._lanes_forgotten_until)
         return {
-            "columns": dict(zip(COLUMNS, map(list, columns), strict=True)),
-            "next": rows[-1][0] if more else None,
+            "columns": {name: column[:limit] for name, column in zip(COLUMNS, columns, strict=True)},
+            "next": columns[0][limit - 1] if more else None,
             "complete": all(instant < since or instant == -math.inf for instant in lost),
         }

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from backpressure_lab.upstream.service import Clock
 
 MAX_LANES = 2000
-MAX_PAGE = 20_000
+MAX_PAGE = 2_000
+"""Rows of the log in one answer; making a longer one would keep other requests waiting."""
 ANONYMOUS = "anonymous"
 _NAME_LENGTH = 200
 _JOB_SECONDS = number(0, 3600, unit=" s")
