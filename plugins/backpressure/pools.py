@@ -142,7 +142,9 @@ def resize(api: Api, name: str, slots: int) -> int:
         before = api.get(f"/pools/{name}")
     except Exception as error:
         if getattr(error, "status", None) == _NOT_FOUND:
-            raise LookupError(f"there is no pool {name!r}; create it with ensure(api, PoolSpec({name!r}, ...))") from error
+            raise LookupError(
+                f"there is no pool {name!r}; create it with ensure(api, PoolSpec({name!r}, ...))"
+            ) from error
         raise
     if name == DEFAULT_POOL:
         api.patch(f"/pools/{name}", {"slots": slots}, update_mask="slots")
@@ -172,7 +174,8 @@ def _replace(api: Api, spec: PoolSpec) -> None:
         body = {"slots": spec.slots, "include_deferred": spec.include_deferred}
         api.patch(f"/pools/{spec.name}", body, update_mask=["slots", "include_deferred"])
     else:
-        api.patch(f"/pools/{spec.name}", {"pool": spec.name, **asdict(spec)})
+        body = asdict(spec)
+        api.patch(f"/pools/{spec.name}", {"pool": body.pop("name"), **body})
 
 
 def _check_slots(slots: int) -> None:

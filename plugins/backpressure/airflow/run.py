@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from backpressure import pools
 from backpressure.airflow import borrowed
 from backpressure.airflow.client import AirflowClient
 from backpressure.pools import PoolSpec, PoolStatus
-from backpressure.timeline import Timeline
+
+if TYPE_CHECKING:
+    from backpressure.timeline import Timeline
 
 CONTROL_POOL = "lab_control"
 # Judges and controllers must not wait behind the load that they look at.
 CONTROL = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "weight_rule": "absolute"}
 
+TERMINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
+
 T = TypeVar("T")
+Record = dict[str, Any]
 
 
 class Run:
@@ -123,6 +129,34 @@ class Run:
             found.append(read())
         return found
 
+    def states(self, *task_ids: str) -> list[str | None]:
+        """The states of all instances of some of this run's tasks right now; a task not yet expanded counts as one."""
+        found = self.api.task_instances(self.dag_id, self.run_id)
+        return [record["state"] for record in found if record["task_id"] in task_ids]
+
+    def started(self, *task_ids: str) -> int:
+        """How many instances of these tasks run or have run."""
+        return sum(state in ("running", *TERMINAL) for state in self.states(*task_ids))
+
+    def ended(self, *task_ids: str) -> int:
+        """How many instances of these tasks are over, skipped ones left out."""
+        return sum(state in TERMINAL and state != "skipped" for state in self.states(*task_ids))
+
+    def over(self, *task_ids: str) -> bool:
+        """Whether every instance of these tasks is over."""
+        return all(state in TERMINAL for state in self.states(*task_ids))
+
+    def sample_pool(self, name: str, until: Callable[[], Any], seconds: float, every: float = 0.5) -> list[Record]:
+        """The pool's slots by state at each sample's instant ``at``; all 0 where there is no such pool."""
+
+        def read() -> Record:
+            before = time.time()
+            found = pools.status(self.api, name)
+            slots = asdict(found) if found else dict.fromkeys(("slots", "occupied", "running", "queued", "scheduled", "open"), 0)
+            return {**slots, "at": (before + time.time()) / 2}
+
+        return self.sample(read, until, seconds, every)
+
     # What happened
 
     @cached_property
@@ -132,11 +166,15 @@ class Run:
 
     def tasks(self, *task_ids: str) -> Timeline:
         """The timeline of some of this run's tasks, or of all."""
+        from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
+
         wanted = [record for record in self.records if not task_ids or record["task_id"] in task_ids]
         return Timeline.from_records(wanted)
 
     def helpers(self, *dag_ids: str, task_ids: Iterable[str] = ()) -> Timeline:
         """The timeline of the tasks of helper runs that belong to this run."""
+        from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
+
         chosen = set(task_ids)
         found = []
         for dag_id in dag_ids:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from backpressure_lab.errors import LabError
+from backpressure_lab.errors import WRONG_USAGE, LabError
 
 app = typer.Typer(
     name="lab",
@@ -150,3 +150,22 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the last resort: a user gets a sentence, the author the traceback
+        print(f"lab: {_report(error)}", file=sys.stderr)
+        sys.exit(WRONG_USAGE)
+
+
+def _report(error: Exception) -> str:
+    """Keep the traceback in a file, and say where."""
+    import traceback
+
+    from backpressure_lab.stack.layout import Layout
+
+    text = "".join(traceback.format_exception(error))
+    path = Layout.of().logs / "error.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError:
+        return text
+    return f"a defect of the lab itself: {error!r}.\nIts details are in {path}; please report them."

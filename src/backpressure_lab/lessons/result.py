@@ -56,8 +56,8 @@ class Result:
     def _judged(self) -> tuple[str, list[str]]:
         bullets = self.item.checklist
         holds = self.item.scenarios[self.scenario].holds
-        word, reasons = verdict(self.evidence, self.state, self.expected_state, holds, bullets)
-        return str(word), list(reasons)
+        outcome = verdict(self.evidence, self.state, self.expected_state, holds, bullets)
+        return str(outcome.verdict), list(outcome.reasons)
 
     def as_json(self) -> dict[str, Any]:
         """The contract's JSON of ``./lab run``."""

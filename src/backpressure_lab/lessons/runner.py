@@ -69,7 +69,7 @@ def _wait_until_known(api: AirflowClient, item: Item, alive: Callable[[], bool])
             if error.status != _NOT_FOUND:
                 raise
         for error in api.pages("/importErrors", "import_errors"):
-            if str(error["filename"]).endswith(item.filename):
+            if item.file.endswith(str(error["filename"])):
                 lines = str(error["stack_trace"]).strip().splitlines()
                 raise LabError(f"Airflow cannot load {item.file}:\n  " + "\n  ".join(lines[-4:]))
         if not alive() or time.monotonic() > deadline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from backpressure_lab.errors import DamagedLabError, NotRunningError
 from backpressure_lab.files import write_json
@@ -40,8 +39,7 @@ class Context:
             NotRunningError: there is none.
             DamagedLabError: its file cannot be read.
         """
-        home = os.environ.get("BACKPRESSURE_LAB_HOME")
-        layout = layout or Layout.of(home=Path(home) if home else None)
+        layout = layout or Layout.of()
         path = layout.run / "context.json"
         try:
             found = json.loads(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,9 +28,14 @@ class Layout:
 
     @classmethod
     def of(cls, root: Path | None = None, home: Path | None = None) -> Layout:
-        """The layout of a checkout (this one by default), whose state lies in ``home`` (``.lab`` by default)."""
+        """The layout of a checkout, this one by default.
+
+        Its state lies in ``home``, else in the folder that BACKPRESSURE_LAB_HOME names, else in ``.lab``; the parts of a
+        lab find theirs by that variable.
+        """
         base = (root or checkout()).resolve()
-        return cls(base, (home or base / ".lab").resolve())
+        named = os.environ.get("BACKPRESSURE_LAB_HOME")
+        return cls(base, (home or (Path(named) if named else base / ".lab")).resolve())
 
     @property
     def dags(self) -> Path:

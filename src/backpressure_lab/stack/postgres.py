@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from backpressure_lab.errors import LabError
+from backpressure_lab.errors import DamagedLabError, LabError, NotRunningError
 from backpressure_lab.files import write_text
 from backpressure_lab.stack import unprivileged
 from backpressure_lab.stack.layout import Layout
@@ -49,32 +50,44 @@ def binary(name: str) -> Path:
 
 
 def create_cluster(layout: Layout, secrets: Secrets) -> None:
-    """Make the data folder, unless it is there; a half-made one is made again."""
+    """Make the data folder, unless it is there; one that was cut off while being made is made again.
+
+    Raises:
+        DamagedLabError: the folder is there and is no data folder.
+        NotRunningError: PostgreSQL could not make it.
+    """
     layout.sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
     layout.sockets.chmod(0o700)
-    prefix = unprivileged.prefix()
-    if prefix:
+    if unprivileged.prefix():
         os.chown(layout.sockets, *unprivileged.user())
     if (layout.database / "PG_VERSION").exists():
         return
-    password = layout.home / "initdb.password"
-    write_text(password, secrets.postgres_password, mode=0o600)
-    layout.database.mkdir(mode=0o700, exist_ok=True)
-    if prefix:
-        os.chown(password, *unprivileged.user())
-        os.chown(layout.database, *unprivileged.user())
+    if layout.database.exists():
+        raise DamagedLabError(layout.database, "it has no PG_VERSION")
+    half = layout.database.with_suffix(".new")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(mode=0o700)
+    _initdb(half, layout.home / "initdb.password", secrets.postgres_password)
+    half.rename(layout.database)
+
+
+def _initdb(folder: Path, password_file: Path, password: str) -> None:
+    write_text(password_file, password, mode=0o600)
+    if unprivileged.prefix():
+        os.chown(password_file, *unprivileged.user())
+        os.chown(folder, *unprivileged.user())
     command = [
-        *prefix,
+        *unprivileged.prefix(),
         str(binary("initdb")),
-        *("-D", str(layout.database), "-U", "postgres", f"--pwfile={password}", "--auth=scram-sha-256"),
+        *("-D", str(folder), "-U", "postgres", f"--pwfile={password_file}", "--auth=scram-sha-256"),
         *("--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
     ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     finally:
-        password.unlink()
+        password_file.unlink()
     if done.returncode != 0:
-        raise LabError(f"PostgreSQL could not make its data folder {layout.database}:\n{done.stderr.strip()}")
+        raise NotRunningError(f"PostgreSQL could not make its data folder {folder}:\n{done.stderr.strip()}")
 
 
 def server_command(layout: Layout) -> list[str]:

@@ -1,0 +1,46 @@
+"""Measures of what was read or sampled while a run went on: a pool's slots, a figure that a task wrote down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from backpressure.measures.measure import Measure
+
+if TYPE_CHECKING:
+    from backpressure.timeline import Curve, Timeline
+
+__all__ = ["agreement", "during", "reading", "share"]
+
+
+def reading(value: Any, name: str, source: str, *, unit: str = "", at: float | None = None) -> Measure:
+    """A figure that a task read somewhere; None when there was nothing to read."""
+    return Measure(value, name, unit, at, source, samples=int(value is not None))
+
+
+def share(those: Iterable[Any], name: str, source: str = "task instances") -> Measure:
+    """Which part of them is true, from 0 to 1; no value when there are none."""
+    seen = [bool(one) for one in those]
+    return Measure(sum(seen) / len(seen) if seen else None, name, source=source, samples=len(seen))
+
+
+def agreement(
+    samples: Sequence[Mapping[str, Any]], key: str, curve: Curve, *, tolerance: float, name: str, source: str
+) -> Measure:
+    """Which part of the samples (each with its instant ``at``) differs from the curve by no more than the tolerance."""
+    if not samples:
+        return Measure(None, name, source=source)
+    expected = curve.at([sample["at"] for sample in samples])
+    close = [abs(sample[key] - value) <= tolerance for sample, value in zip(samples, expected, strict=True)]
+    return share(close, name, source)
+
+
+def during(work: Timeline, since: float, until: float) -> Timeline:
+    """The same task instances, as far as they ran between two instants; others are left out."""
+    from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
+
+    inside = work.select((work.start < until) & (work.end > since))
+    names = ("pool_slots", "priority_weight", "map_index", "try_number", "pid", "task_id", "dag_id", "run_id", "pool")
+    kept = {name: getattr(inside, name) for name in names}
+    begun = inside.start.clip(since, until)
+    return Timeline.from_arrays(scheduled=begun, queued=begun, start=begun, end=inside.end.clip(since, until), **kept)
