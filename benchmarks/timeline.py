@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from backpressure.timeline import Timeline
+from backpressure.timeline import Timeline, quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,9 +107,7 @@ def measure(instances: int, *, kept: bool, report: Any) -> None:
     depth = timed("queue depth curve", work.depth_curve)
     timed(
         "gate, executor wait, wait, duration: median and p95",
-        lambda: [
-            np.percentile(column, (50, 95)) for column in (work.gate, work.executor_wait, work.wait, work.duration)
-        ],
+        lambda: [quantiles(part, 0.5, 0.95) for part in (work.gate, work.executor_wait, work.wait, work.duration)],
     )
     timed("order of starts", work.order)
     share = timed("utilisation", lambda: work.utilisation(POOLS * SLOTS))

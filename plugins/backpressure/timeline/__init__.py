@@ -7,19 +7,21 @@ the records; numpy is needed, Airflow is not.
 
 from backpressure.timeline.curve import Curve
 from backpressure.timeline.labels import Labels
-from backpressure.timeline.overlap import STAMPS, Peak, Stamp
+from backpressure.timeline.overlap import STAMPS, Intervals, Peak, Stamp
 from backpressure.timeline.priority import Pairs
-from backpressure.timeline.table import LittlesLaw, Timeline
+from backpressure.timeline.table import LittlesLaw, Spread, Timeline
 from backpressure.timeline.trend import Slope, quantiles, theil_sen
 
 __all__ = [
     "STAMPS",
     "Curve",
+    "Intervals",
     "Labels",
     "LittlesLaw",
     "Pairs",
     "Peak",
     "Slope",
+    "Spread",
     "Stamp",
     "Timeline",
     "quantiles",

@@ -139,7 +139,7 @@ class Columns:
         return self.task_id.isin("") & self.run_id.isin("")
 
     def _take(self, rows: Rows) -> Self:
-        places = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        places = np.arange(len(self))[rows]
         return type(self)(**{name: _pick(getattr(self, name), places) for name in self.__dataclass_fields__})
 
     def select(

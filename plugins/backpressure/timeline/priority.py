@@ -43,12 +43,16 @@ class Pairs:
         at: when the first such pair was decided, seconds since the epoch; None when there is none.
         heavier: the row of its heavier task instance in the timeline that was asked.
         lighter: the row of the lighter one.
+        samples: how many task instances were queued and so could have been in a pair.
+        weights: how many different weights they had; no pair can be with fewer than two.
     """
 
     count: int
     at: float | None = None
     heavier: int | None = None
     lighter: int | None = None
+    samples: int = 0
+    weights: int = 0
 
 
 class Count(NamedTuple):

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backpressure.timeline.curve import Curve, from_ticks, ordered, ticks
-from backpressure.timeline.overlap import Overlaps, Stamp, Window
+from backpressure.timeline.overlap import Overlaps, Stamp
 from backpressure.timeline.priority import NEVER, Count, Pairs, count_pairs
-from backpressure.timeline.trend import Slope, theil_sen
+from backpressure.timeline.trend import Slope, quantiles, theil_sen
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Seconds = NDArray[np.float64]
 
-__all__ = ["LittlesLaw", "Timeline"]
+__all__ = ["LittlesLaw", "Spread", "Timeline"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,16 @@ class LittlesLaw:
     wait: float
 
 
+@dataclass(frozen=True)
+class Spread:
+    """A quantile of some seconds, their mean, the row nearest to the quantile, and how many there are."""
+
+    quantile: float
+    mean: float
+    row: int
+    samples: int
+
+
 @dataclass(frozen=True, eq=False)
 class Timeline(Overlaps):
     """Task instances (or DAG runs), and what their stamps say: make one with ``from_records`` or ``from_arrays``.
@@ -44,13 +54,13 @@ class Timeline(Overlaps):
     :class:`~backpressure.timeline.overlap.Overlaps`.
     """
 
-    def depth_curve(self, until: float | None = None) -> Curve:
+    def depth_curve(self, *, now: float | None = None) -> Curve:
         """How many instances wait, in Airflow's states scheduled and queued together."""
-        return self.concurrency("scheduled", "start", until=until)
+        return self.concurrency("scheduled", "start", now=now)
 
-    def depth(self, at: ArrayLike, until: float | None = None) -> NDArray[np.int64]:
+    def depth(self, at: ArrayLike, *, now: float | None = None) -> NDArray[np.int64]:
         """How many instances wait at the given instants."""
-        return self.depth_curve(until).at(at)
+        return self.depth_curve(now=now).at(at)
 
     def elapsed(self, begin: Stamp, finish: Stamp) -> Seconds:
         """Seconds between two stamps for each row; NaN where one is missing or they are in the wrong order."""
@@ -78,35 +88,51 @@ class Timeline(Overlaps):
         """Seconds from started to ended."""
         return self.elapsed("start", "end")
 
+    def spread(self, begin: Stamp, finish: Stamp, share: float) -> Spread | None:
+        """A quantile of the seconds between two stamps, and the row that lies nearest to it; None without samples.
+
+        Args:
+            begin: from which stamp.
+            finish: to which.
+            share: of the samples that lie below; 0.5 is the median.
+        """
+        seconds = self.elapsed(begin, finish)
+        known = np.flatnonzero(~np.isnan(seconds))
+        if not len(known):
+            return None
+        value = quantiles(seconds, share)[0]
+        nearest = int(known[np.abs(seconds[known] - value).argmin()])
+        return Spread(value, float(seconds[known].mean()), nearest, len(known))
+
     def order(self, stamp: Stamp = "start") -> NDArray[np.intp]:
         """The rows that have the stamp, in its order; equal stamps in the order of rows."""
         known = np.flatnonzero(~np.isnan(getattr(self, stamp)))
         when = ticks(getattr(self, stamp)[known])
         return known[ordered(when - when.min(initial=NEVER))]
 
-    def overtakes(self, until: float | None = None) -> Pairs:
+    def overtakes(self, *, now: float | None = None) -> Pairs:
         """Pairs where the heavier instance was scheduled later, yet queued earlier, while the lighter waited.
 
         Args:
-            until: an instance still waiting counts as queued then; without it, it is left out.
+            now: an instance still waiting counts as queued then; without ``now`` it is left out.
         """
-        count = self._count(until)
-        return self._pairs(count.overtakes, count.first_overtake, until, overtaken=True)
+        count = self._count(now)
+        return self._pairs(count.overtakes, count.first_overtake, now, overtaken=True)
 
-    def inversions(self, until: float | None = None) -> Pairs:
+    def inversions(self, *, now: float | None = None) -> Pairs:
         """Pairs where the lighter instance was queued first, while the heavier was waiting too.
 
         Args:
-            until: an instance still waiting counts as queued then; without it, it is left out.
+            now: an instance still waiting counts as queued then; without ``now`` it is left out.
         """
-        count = self._count(until)
-        return self._pairs(count.inversions, count.first_inversion, until, overtaken=False)
+        count = self._count(now)
+        return self._pairs(count.inversions, count.first_inversion, now, overtaken=False)
 
-    def _waits(self, until: float | None) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
+    def _waits(self, now: float | None) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
         queued = self.queued
-        if until is not None:
+        if now is not None:
             still = np.isnan(queued) & np.isnan(self.start) & np.isnan(self.end)
-            queued = np.where(still, until, queued)
+            queued = np.where(still, now, queued)
         rows = np.flatnonzero(queued >= self.scheduled)
         return rows, ticks(self.scheduled[rows]), ticks(queued[rows])
 
@@ -114,17 +140,18 @@ class Timeline(Overlaps):
     def _counts(self) -> dict[float | None, Count]:
         return {}
 
-    def _count(self, until: float | None) -> Count:
-        if until not in self._counts:
-            rows, scheduled, queued = self._waits(until)
-            self._counts[until] = count_pairs(self.priority_weight[rows], scheduled, queued)
-        return self._counts[until]
+    def _count(self, now: float | None) -> Count:
+        if now not in self._counts:
+            rows, scheduled, queued = self._waits(now)
+            self._counts[now] = count_pairs(self.priority_weight[rows], scheduled, queued)
+        return self._counts[now]
 
-    def _pairs(self, count: int, first: int, until: float | None, *, overtaken: bool) -> Pairs:
-        if not count:
-            return Pairs(0)
-        rows, scheduled, queued = self._waits(until)
+    def _pairs(self, count: int, first: int, now: float | None, *, overtaken: bool) -> Pairs:
+        rows, scheduled, queued = self._waits(now)
         weight = self.priority_weight[rows]
+        weights = len(set(weight.tolist()))
+        if not count:
+            return Pairs(0, samples=len(rows), weights=weights)
         for one in np.flatnonzero(queued == first).tolist():
             if overtaken:
                 others = (weight < weight[one]) & (scheduled < scheduled[one]) & (queued > first)
@@ -134,38 +161,49 @@ class Timeline(Overlaps):
                 longest = int(np.flatnonzero(others)[scheduled[others].argmin()])
                 heavier, lighter = (one, longest) if overtaken else (longest, one)
                 at = float(from_ticks(np.array(first)))
-                return Pairs(count, at, int(rows[heavier]), int(rows[lighter]))
+                return Pairs(count, at, int(rows[heavier]), int(rows[lighter]), len(rows), weights)
         raise AssertionError("a counted pair must exist")
 
-    def start_rate(self) -> float:
-        """Starts per second between the first and the last start; NaN with fewer than two instants.
+    def starts(self, since: float | None = None, until: float | None = None) -> Seconds:
+        """The starts in a window, in ascending order; all of them by default."""
+        found = np.sort(self.start[~np.isnan(self.start)])
+        ends = [0 if since is None else np.searchsorted(found, since), len(found)]
+        if until is not None:
+            ends[1] = np.searchsorted(found, until)
+        return found[ends[0] : ends[1]]
 
-        It is the rate E that the machine reaches when work always waits.
+    def start_rate(self, since: float | None = None, until: float | None = None) -> float:
+        """Starts per second in a window; by default from the first start to the last, the first not counted.
+
+        While work always waits, it is the rate E that the machine reaches. NaN when that time has no length.
         """
-        known = self.start[~np.isnan(self.start)]
-        span = float(known.max() - known.min()) if len(known) else 0.0
-        return (len(known) - 1) / span if span > 0 else float("nan")
+        inside = self.starts(since, until)
+        if not len(inside) and (since is None or until is None):
+            return float("nan")
+        begin, finish = inside[0] if since is None else since, inside[-1] if until is None else until
+        counted = len(inside) - (since is None and until is None)
+        return float(counted / (finish - begin)) if finish > begin else float("nan")
 
-    def growth(self, window: Window, samples: int = 100, until: float | None = None) -> Slope:
-        """How fast the queue grows: the Theil-Sen slope of its depth, in task instances per second.
+    def growth(self, since: float, until: float, *, samples: int = 100, now: float | None = None) -> Slope:
+        """How fast the queue grows over a window: the Theil-Sen slope of its depth, in task instances per second.
 
         Args:
-            window: two instants.
+            since: the window's first instant.
+            until: its last.
             samples: at how many instants, evenly spaced, the depth is taken.
-            until: closes what has not started.
+            now: closes what has not started.
         """
-        instants = np.linspace(*window, samples)
-        return theil_sen(instants - window[0], self.depth(instants, until))
+        instants = np.linspace(since, until, samples)
+        return theil_sen(instants - since, self.depth(instants, now=now))
 
-    def little(self, window: Window, until: float | None = None) -> LittlesLaw:
+    def little(self, since: float, until: float, *, now: float | None = None) -> LittlesLaw:
         """The three quantities of Little's law over a window; NaN where there is nothing to take them from."""
-        started = (self.start >= window[0]) & (self.start < window[1])
+        started = (self.start >= since) & (self.start < until)
         waits = self.wait[started]
         waits = waits[~np.isnan(waits)]
-        length = window[1] - window[0]
         return LittlesLaw(
-            self.depth_curve(until).mean(*window),
-            int(started.sum()) / length if length > 0 else float("nan"),
+            self.depth_curve(now=now).mean(since, until),
+            int(started.sum()) / (until - since) if until > since else float("nan"),
             float(waits.mean()) if len(waits) else float("nan"),
         )
 
