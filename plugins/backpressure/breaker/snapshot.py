@@ -70,6 +70,7 @@ class Snapshot(NamedTuple):
 def explain(cause: Cause, settings: BreakerSettings) -> str:
     """Why the state changed, in words."""
     window_seconds = f"{settings.window:g} s"
+    permits = settings.half_open_permits
     words = {
         Cause.FAILURE_THRESHOLD: f"{settings.failure_threshold} failures within {window_seconds}",
         Cause.CONSECUTIVE_FAILURES: f"{settings.consecutive_failures} failures in a row",
@@ -78,7 +79,7 @@ def explain(cause: Cause, settings: BreakerSettings) -> str:
         Cause.OPEN_TIME_OVER: "the open time is over",
         Cause.PROBE_FAILED: "a probe failed",
         Cause.PROBE_SLOW: "a probe was slow",
-        Cause.PROBES_SUCCEEDED: f"{settings.half_open_permits} probes succeeded",
+        Cause.PROBES_SUCCEEDED: f"{permits} probe{'s' if permits > 1 else ''} succeeded",
         Cause.OPERATOR: "ordered by an operator",
     }
     return words[cause]
