@@ -10,7 +10,7 @@ import argparse
 
 from rivals import BareComponents, LabStack, Stack, Standalone, temporary_dag
 
-DAG = '''
+DAG = """
 from datetime import datetime
 import time
 from airflow.sdk import DAG, task
@@ -19,7 +19,7 @@ with DAG(dag_id="burst", schedule=None, max_active_tasks=1000, is_paused_upon_cr
     def work(number):
         time.sleep(0.1)
     work.expand(number=list(range({tasks})))
-'''
+"""
 
 
 def burst(stack: Stack, tasks: int, seconds: float) -> tuple[int, int, float]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
 from backpressure.airflow.client import AirflowClient, AirflowError, AirflowUnreachableError
+
 from backpressure_lab.errors import LabError
 from backpressure_lab.stack import bootstrap, postgres, settings
 from backpressure_lab.stack.context import Context
@@ -202,7 +202,9 @@ class BareComponents(Stack):
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.jwt_secret,
         }
         airflow = [sys.executable, "-m", "airflow"]
-        subprocess.run([*airflow, "db", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        subprocess.run(
+            [*airflow, "db", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
         for command in ("api-server", "scheduler", "dag-processor", "triggerer"):
             self.launch([*airflow, command], env)
 

@@ -11,15 +11,16 @@ import statistics
 
 from rivals import LabStack, Stack, Standalone, temporary_dag
 
-DAG = '''
+DAG = """
 from datetime import datetime
 from airflow.sdk import DAG, task
-with DAG(dag_id="first_task", start_date=datetime(2024, 1, 1), schedule="@once", catchup=False, is_paused_upon_creation=False):
+start = datetime(2024, 1, 1)
+with DAG(dag_id="first_task", start_date=start, schedule="@once", catchup=False, is_paused_upon_creation=False):
     @task
     def first():
         return "ran"
     first()
-'''
+"""
 
 
 def seconds_to_first_success(stack: Stack) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""The last task of every lesson: it compares what happened with what the lesson claims, and gives back what was changed."""
+"""The last task of every lesson: it compares what happened with the claims, and gives back what was changed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TASK_ID = "evidence"
 def evidence(judge: Callable[[Run], Iterable[Finding]]) -> Callable[[], Any]:
     """Make a lesson's ``evidence`` task out of a function that yields its findings.
 
-    The task is a teardown: it runs whatever became of the workload, and does not turn a failed run into a good one. What
-    it found is its return value (an XCom), which the commands, the UI and the grader read. It gives back what the run
-    has changed, also when judging fails.
+    The task is a teardown: it runs whatever became of the workload, and does not turn a failed run into a good one.
+    What it found is its return value (an XCom), which the commands, the UI and the grader read. It gives back what the
+    run has changed, also when judging fails.
     """
 
     @task(task_id=TASK_ID, **CONTROL)

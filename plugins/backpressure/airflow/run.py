@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONTROL_POOL = "lab_control"
 # Judges and controllers must not wait behind the load that they look at.
-CONTROL = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "weight_rule": "absolute"}
+CONTROL: dict[str, Any] = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "weight_rule": "absolute"}
 
 TERMINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
 
@@ -116,7 +116,9 @@ class Run:
         deadline = time.monotonic() + seconds
         while not (answer := condition()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"still not so after {seconds:g} s: {getattr(condition, '__doc__', '') or condition}")
+                raise TimeoutError(
+                    f"still not so after {seconds:g} s: {getattr(condition, '__doc__', '') or condition}"
+                )
             time.sleep(every)
         return answer
 
@@ -152,7 +154,11 @@ class Run:
         def read() -> Record:
             before = time.time()
             found = pools.status(self.api, name)
-            slots = asdict(found) if found else dict.fromkeys(("slots", "occupied", "running", "queued", "scheduled", "open"), 0)
+            slots = (
+                asdict(found)
+                if found
+                else dict.fromkeys(("slots", "occupied", "running", "queued", "scheduled", "open"), 0)
+            )
             return {**slots, "at": (before + time.time()) / 2}
 
         return self.sample(read, until, seconds, every)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+from backpressure.airflow.client import AirflowClient
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -79,7 +80,7 @@ def choose(item: Item, scenario: str | None) -> str:
     if scenario is None:
         return item.default_scenario
     if scenario not in item.scenarios:
-        from difflib import get_close_matches  # noqa: PLC0415 - only a typing error needs it
+        from difflib import get_close_matches
 
         near = get_close_matches(scenario, item.scenarios, n=1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
@@ -102,9 +103,11 @@ def run(reference: str, *, scenario: str | None, as_json: bool) -> int:
     return result.code
 
 
-def _run_showing(console: Console, layout: Layout, api, item: Item, scenario: str, *, quiet: bool) -> Result:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _run_showing(
+    console: Console, layout: Layout, api: AirflowClient, item: Item, scenario: str, *, quiet: bool
+) -> Result:
     def alive() -> bool:
-        return lab.is_supervised(layout)
+        return lab.is_up(layout)
 
     if quiet or not console.is_terminal:
         if not quiet:
@@ -121,7 +124,7 @@ def _run_showing(console: Console, layout: Layout, api, item: Item, scenario: st
 
 def show(console: Console, result: Result) -> None:
     """The picture of the run, its findings, the verdict, and what to try next."""
-    from backpressure_lab.render import run_view  # noqa: PLC0415 - pulls in numpy
+    from backpressure_lab.render import run_view
 
     console.print(run_view(result, console))
     for reason in result.reasons:

@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 
+from backpressure import pools
 from rich.console import Console
 
-from backpressure import pools
 from backpressure_lab.errors import NOT_AS_EXPECTED, LabError
 from backpressure_lab.stack import bootstrap, lab
 from backpressure_lab.stack.context import Context
@@ -26,7 +26,7 @@ def logs(part: str | None, *, lines: int, follow: bool) -> int:
         raise LabError(f"There is no log of {part!r}.\nThere are: {', '.join(names) or 'none, the lab never ran'}")
     path = folder / f"{part}.log"
     if follow:
-        return subprocess.run(["tail", "-n", str(lines), "-F", str(path)], check=False).returncode  # noqa: S603, S607
+        return subprocess.run(["tail", "-n", str(lines), "-F", str(path)], check=False).returncode  # noqa: S607
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
         print(line)
     return 0
@@ -39,7 +39,7 @@ def reset(*, pools: bool, everything: bool) -> int:
         raise LabError("Say what to reset: ./lab reset --pools, or ./lab reset --all")
     if pools:
         return _reset_pools(layout)
-    if lab.is_supervised(layout):
+    if lab.is_up(layout):
         raise LabError("The lab is running.\nStop it first: ./lab down")
     lab.discard(layout)
     shutil.rmtree(layout.home, ignore_errors=True)
@@ -57,12 +57,12 @@ def _reset_pools(layout: Layout) -> int:
 def test(arguments: list[str], *, fast: bool) -> int:
     """Run pytest on the whole tree."""
     command = [sys.executable, "-m", "pytest", *(["-m", "not live"] if fast else []), *arguments]
-    return subprocess.run(command, cwd=Layout.of().root, check=False).returncode  # noqa: S603 - the command is ours
+    return subprocess.run(command, cwd=Layout.of().root, check=False).returncode
 
 
 def dev_check(*, fix: bool) -> int:
     """Print every disagreement between manifest, DAG files and pages."""
-    from backpressure_lab import devcheck  # noqa: PLC0415 - only authors need it
+    from backpressure_lab import devcheck
 
     problems = devcheck.check(Layout.of().root, fix=fix)
     console = Console()

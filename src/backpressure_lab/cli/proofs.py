@@ -28,7 +28,7 @@ def prove(references: list[str], *, everything: bool, json_file: Path | None, ju
     console = Console(stderr=to_stdout)
     results: list[Result] = []
     with session.airflow(layout, quiet=to_stdout) as api:
-        for result in prover.prove(api, items, alive=lambda: lab.is_supervised(layout)):
+        for result in prover.prove(api, items, alive=lambda: lab.is_up(layout)):
             results.append(result)
             result.keep(layout)
             _tell(console, result)

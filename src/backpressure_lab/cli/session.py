@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backpressure.airflow.client import AirflowClient, AirflowError, AirflowUnreachableError
+
 from backpressure_lab.cli import stack
 from backpressure_lab.errors import LabError, NotRunningError
 from backpressure_lab.stack import bootstrap, lab
@@ -30,7 +31,7 @@ def airflow(layout: Layout, *, quiet: bool) -> Iterator[AirflowClient]:
         try:
             yield api
         except AirflowUnreachableError as error:
-            if lab.is_supervised(layout):
+            if lab.is_up(layout):
                 raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
             raise NotRunningError("The lab went down.\nStart it with: ./lab up") from error
         except AirflowError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any, Self
 
 import psutil
 from rich.console import Console, Group
@@ -49,7 +51,7 @@ def up(*, detach: bool, light: bool, port: int | None) -> int:
 def bring_up(layout: Layout, *, quiet: bool) -> int:
     """Start the lab in the background for a command that needs it, or wait for one that is starting."""
     console = Console(stderr=True, quiet=quiet)
-    if lab.is_supervised(layout):
+    if lab.is_up(layout):
         return 0 if _follow(layout, console) else NOT_RUNNING
     return _detach(layout, light=False, port=None, console=console)
 
@@ -81,7 +83,9 @@ def _detach(layout: Layout, *, light: bool, port: int | None, console: Console |
     return process.wait() or NOT_RUNNING
 
 
-def _follow(layout: Layout, console: Console, started: int | None = None, ended=lambda: None) -> bool:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _follow(
+    layout: Layout, console: Console, started: int | None = None, ended: Callable[[], str | None] = lambda: None
+) -> bool:
     """Show the progress of a lab that another process starts, until it is ready or gone."""
     with _Progress(console) as progress:
         seen = ""
@@ -102,7 +106,7 @@ def _follow(layout: Layout, console: Console, started: int | None = None, ended=
                     progress.pause()
                     _welcome(console, layout, state, detached=True)
                     return True
-            if started is None and not lab.is_supervised(layout):
+            if started is None and not lab.is_up(layout):
                 return False
             time.sleep(0.1)
 
@@ -115,7 +119,7 @@ class _Progress:
         self._live = Live(console=console, transient=True, refresh_per_second=8) if console.is_terminal else None
         self._spinner = Spinner("dots")
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Self:
         if self._live:
             self._live.start()
         return self
@@ -132,7 +136,7 @@ class _Progress:
     def show(self, state: LabState, news: str) -> None:
         """Show where the start is, and what is news."""
         if self._live is None:
-            if news and news != "ready" and self._console.is_terminal or news:
+            if news:
                 self._console.print(f"{time.strftime('%H:%M:%S')} {news}", highlight=False, markup=False)
             return
         missing = [part.name for part in state.parts if part.phase in ("waiting", "starting")]
@@ -198,11 +202,11 @@ def status(*, as_json: bool) -> int:
     return 0 if state.phase == "ready" else NOT_RUNNING
 
 
-def _report(layout: Layout, state: LabState) -> dict[str, object]:
-    from backpressure_lab.stack.bootstrap import client  # noqa: PLC0415 - only status asks Airflow itself
+def _report(layout: Layout, state: LabState) -> dict[str, Any]:
+    from backpressure_lab.stack.bootstrap import client
 
     told = health.airflow_health(state.url)
-    errors: list[dict[str, object]] = []
+    errors: list[dict[str, Any]] = []
     if told:
         with client(Context.load(layout)) as api:
             errors = [
@@ -234,18 +238,18 @@ def _memory(part: PartState) -> int:
     return total
 
 
-def _show(console: Console, state: LabState, report: dict[str, object]) -> None:
+def _show(console: Console, state: LabState, report: dict[str, Any]) -> None:
     console.print(f"[bold]{state.phase}[/bold]  {state.url}", highlight=False)
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for name in ("", "part", "", "pid", "MB"):
         table.add_column(name, justify="right" if name in ("pid", "MB") else "left")
-    for part, row in zip(state.parts, report["parts"], strict=True):  # type: ignore[call-overload]
+    for part, row in zip(state.parts, report["parts"], strict=True):
         mark, style = _STYLE[part.phase]
         megabytes = f"{row['memory_bytes'] / 1e6:.0f}" if part.pid else ""
         table.add_row(Text(mark, style=style), part.name, _words(part), str(part.pid or ""), megabytes)
     console.print(table)
-    console.print(f"memory {report['memory_bytes'] / 1e6:.0f} MB", style="dim", highlight=False)  # type: ignore[operator]
+    console.print(f"memory {report['memory_bytes'] / 1e6:.0f} MB", style="dim", highlight=False)
     errors = report["import_errors"]
-    for error in errors:  # type: ignore[attr-defined]
+    for error in errors:
         console.print(f"[red]✗[/red] {error['file']}", highlight=False)
         console.print(Text("    " + "\n    ".join(error["trace"].strip().splitlines()[-3:])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from backpressure.airflow.client import AirflowClient
+
 from backpressure_lab.lessons import runner
 from backpressure_lab.lessons.result import Result
 from backpressure_lab.manifest import Item

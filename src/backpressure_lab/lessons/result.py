@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backpressure.findings import Evidence, verdict
+
 from backpressure_lab.errors import NOT_AS_EXPECTED, NOT_MEASURED
 from backpressure_lab.files import write_json
 from backpressure_lab.manifest import Item

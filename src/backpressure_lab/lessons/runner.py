@@ -12,6 +12,7 @@ from typing import Any
 from backpressure.airflow import borrowed
 from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.findings import Evidence
+
 from backpressure_lab.errors import LabError, NotRunningError
 from backpressure_lab.lessons.result import Result
 from backpressure_lab.manifest import Item
@@ -55,7 +56,7 @@ def run(
     except KeyboardInterrupt:
         _abandon(api, item, run_id)
         raise
-    return _collect(api, item, scenario, run_id, state, time.monotonic() - started)
+    return _collect(api, item, scenario, run_id, state=state, seconds=time.monotonic() - started)
 
 
 def _wait_until_known(api: AirflowClient, item: Item, alive: Callable[[], bool]) -> None:
@@ -68,9 +69,9 @@ def _wait_until_known(api: AirflowClient, item: Item, alive: Callable[[], bool])
         except AirflowError as error:
             if error.status != _NOT_FOUND:
                 raise
-        for error in api.pages("/importErrors", "import_errors"):
-            if item.file.endswith(str(error["filename"])):
-                lines = str(error["stack_trace"]).strip().splitlines()
+        for broken in api.pages("/importErrors", "import_errors"):
+            if item.file.endswith(str(broken["filename"])):
+                lines = str(broken["stack_trace"]).strip().splitlines()
                 raise LabError(f"Airflow cannot load {item.file}:\n  " + "\n  ".join(lines[-4:]))
         if not alive() or time.monotonic() > deadline:
             raise NotRunningError(
@@ -113,24 +114,24 @@ def _abandon(api: AirflowClient, item: Item, run_id: str) -> None:
     borrowed.give_back(api, run_id)
 
 
-def _collect(api: AirflowClient, item: Item, scenario: str, run_id: str, state: str, seconds: float) -> Result:
+def _collect(api: AirflowClient, item: Item, scenario: str, run_id: str, *, state: str, seconds: float) -> Result:
     records = api.task_instances(item.dag_id, run_id)
     found = api.xcom(item.dag_id, run_id, EVIDENCE_TASK)
+    trouble: tuple[str, ...] = ()
     if found is None:
         ended = next((r["state"] for r in records if r["task_id"] == EVIDENCE_TASK), "missing")
         trouble = (f"the task '{EVIDENCE_TASK}' gave no evidence (its state: {ended}); its log is in Airflow",)
         evidence = Evidence(scenario=scenario, findings=())
     else:
-        evidence, trouble = Evidence.from_dict(found), ()
-    for helper in _helpers(api, item, run_id):
-        records += helper
+        evidence = Evidence.from_dict(found)
+    records += _helpers(api, item, run_id)
     return Result(item, scenario, run_id, state, evidence, seconds, records, trouble)
 
 
-def _helpers(api: AirflowClient, item: Item, run_id: str) -> list[list[dict[str, Any]]]:
-    found = []
+def _helpers(api: AirflowClient, item: Item, run_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for dag in api.pages("/dags", "dags", dag_id_pattern=f"{item.dag_id}__%"):
         for helper in api.pages(f"/dags/{dag['dag_id']}/dagRuns", "dag_runs", order_by="-run_after"):
             if helper["dag_run_id"].startswith(f"{run_id}__"):
-                found.append(api.task_instances(dag["dag_id"], helper["dag_run_id"]))
+                found += api.task_instances(dag["dag_id"], helper["dag_run_id"])
     return found

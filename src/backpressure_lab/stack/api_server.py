@@ -22,7 +22,7 @@ def main() -> None:
     from airflow.__main__ import main as airflow  # noqa: PLC0415 - Airflow is imported in the application's own order
 
     sys.argv = ["airflow", "api-server"]
-    airflow()
+    airflow()  # type: ignore[no-untyped-call]  # as Airflow has it
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 from backpressure import pools
 from backpressure.airflow.client import AirflowClient, AirflowError
+
 from backpressure_lab import manifest
 from backpressure_lab.stack import postgres, settings
 from backpressure_lab.stack.context import Context

@@ -15,8 +15,8 @@ import psutil
 
 from backpressure_lab import manifest
 from backpressure_lab.errors import DamagedLabError, LabError, NotRunningError
-from backpressure_lab.stack import postgres, processes, settings
 from backpressure_lab.stack import ports as loopback
+from backpressure_lab.stack import postgres, processes, settings
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 from backpressure_lab.stack.parts import parts
@@ -69,13 +69,18 @@ def detach(layout: Layout, arguments: list[str]) -> subprocess.Popen[bytes]:
     """Start ``./lab up`` in a session of its own, its output in a log file."""
     layout.logs.mkdir(parents=True, exist_ok=True)
     with (layout.logs / "supervisor.log").open("wb") as log:
-        return subprocess.Popen(  # noqa: S603 - the command is this program
+        return subprocess.Popen(
             [sys.executable, "-m", "backpressure_lab", "up", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def is_up(layout: Layout) -> bool:
+    """Whether a lab runs here, ready or not."""
+    return is_supervised(layout)
 
 
 def current(layout: Layout) -> LabState | None:

@@ -30,8 +30,8 @@ class Layout:
     def of(cls, root: Path | None = None, home: Path | None = None) -> Layout:
         """The layout of a checkout, this one by default.
 
-        Its state lies in ``home``, else in the folder that BACKPRESSURE_LAB_HOME names, else in ``.lab``; the parts of a
-        lab find theirs by that variable.
+        Its state lies in ``home``, else in the folder that BACKPRESSURE_LAB_HOME names, else in ``.lab``; the parts
+        of a lab find theirs by that variable.
         """
         base = (root or checkout()).resolve()
         named = os.environ.get("BACKPRESSURE_LAB_HOME")

@@ -135,13 +135,13 @@ def _become(command: list[str], log: str) -> None:
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the last frame of a child: whatever it was goes to the log
         sys.excepthook(*sys.exc_info())
     finally:
         with contextlib.suppress(Exception):
             import atexit  # noqa: PLC0415 - only a child that ends needs it
 
-            atexit._run_exitfuncs()
+            atexit._run_exitfuncs()  # noqa: SLF001 - os._exit does not run them, and a fork must not run its parent's
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

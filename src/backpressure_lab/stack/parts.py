@@ -19,9 +19,9 @@ class Part:
     """One process of the stack.
 
     ``after`` names the parts that must be healthy before this one starts. ``healthy`` is asked with the instant of the
-    part's own start, so that an answer about a predecessor does not count. A ``forked`` part is a child of the nursery. A ``once`` part is healthy when it has ended
-    with exit code 0. An ``optional`` part runs only while a switch of its name is set. ``ready`` parts are those that the
-    lab waits for before it says that it is ready.
+    part's own start, so that an answer about a predecessor does not count. A ``forked`` part is a child of the nursery.
+    A ``once`` part is healthy when it has ended with exit code 0. An ``optional`` part runs only while a switch of its
+    name is set. ``ready`` parts are those that the lab waits for before it says that it is ready.
     """
 
     name: str

@@ -47,7 +47,8 @@ def choose(asked: int | None) -> tuple[Ports, str]:
     if asked is not None:
         if not is_free(asked):
             raise NotRunningError(
-                f"Port {asked} is taken{holder(asked)}.\nName another one, or leave out --port to take the next free one."
+                f"Port {asked} is taken{holder(asked)}.\n"
+                "Name another one, or leave out --port to take the next free one."
             )
         api = asked
     else:

@@ -11,8 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg2
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2 import extensions, sql
 
 from backpressure_lab.errors import DamagedLabError, LabError, NotRunningError
 from backpressure_lab.files import write_text
@@ -97,9 +96,9 @@ def server_command(layout: Layout) -> list[str]:
     return [*unprivileged.prefix(), str(binary("postgres")), "-D", data, "-k", sockets, *settings]
 
 
-def connect(layout: Layout, secrets: Secrets, database: str = "postgres", timeout: int = 3) -> Connection:
+def connect(layout: Layout, secrets: Secrets, database: str = "postgres", timeout: int = 3) -> extensions.connection:
     """A superuser's connection; ``timeout`` in seconds."""
-    found: Connection = psycopg2.connect(
+    found: extensions.connection = psycopg2.connect(
         host=str(layout.sockets),
         dbname=database,
         user="postgres",
@@ -142,7 +141,7 @@ def create_databases(layout: Layout, secrets: Secrets) -> None:
         connection.close()
 
 
-def _create_role(connection: Connection, name: str, password: str, limit: int) -> None:
+def _create_role(connection: extensions.connection, name: str, password: str, limit: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
         verb = "CREATE" if cursor.fetchone() is None else "ALTER"

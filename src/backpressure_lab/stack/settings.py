@@ -125,7 +125,7 @@ def passwords_file(layout: Layout) -> os.PathLike[str]:
 
 
 def write(layout: Layout, secrets: Secrets, settings: Mapping[str, Mapping[str, str]]) -> None:
-    """Write ``airflow.cfg`` and the password file, both mode 0600: plain ``airflow`` commands work with AIRFLOW_HOME."""
+    """Write ``airflow.cfg`` and the password file, mode 0600; plain ``airflow`` commands need AIRFLOW_HOME only."""
     lines = ["# Written at each start of the lab; edits are lost. See src/backpressure_lab/stack/settings.py."]
     for section, options in settings.items():
         lines.append(f"\n[{section}]")
