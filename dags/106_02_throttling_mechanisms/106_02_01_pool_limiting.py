@@ -4,27 +4,24 @@
 controller makes the pool larger in the middle of the run.
 
 **What to watch.** `early` names a pool that does not exist yet: it stays *scheduled* while its neighbour without a pool
-starts at once. Then the pool is made and the calls fill it to the last slot, while unpooled `controls` run beside them
-unhindered. After six calls the pool gets three more slots, and the rest go faster.
+starts at once. Then the pool is made and the calls fill it, while unpooled `controls` run beside them unhindered. After
+six calls the pool gets three more slots, and the rest go faster.
 
-**Expected behaviour.** Controlled task concurrency: never more than the pool's slots, and hardly ever less.
-
-**Scenario `default_pool`.** The same calls without a pool of their own: nothing limits them but the executor.
+**Expected behaviour.** Controlled task concurrency. In scenario `default_pool` the same calls have no pool of their
+own: nothing limits them but the executor.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 
 from airflow.sdk import DAG, Param, task
-
 from backpressure.airflow.evidence import evidence
 from backpressure.airflow.run import CONTROL, Run
 from backpressure.findings import Finding, finding
 from backpressure.measures import peak, start_rate, utilisation
-from backpressure.measures.samples import agreement, during, reading, share
+from backpressure.measures.samples import agreement, reading, share
 
 POOL = "pool_limiting"
 SLOTS, MORE_SLOTS = 3, 6
@@ -33,13 +30,10 @@ CALLS, SECONDS = 18, 2.0
 with DAG(
     dag_id="106_02_01_pool_limiting",
     schedule=None,
-    catchup=False,
     max_active_runs=1,
-    max_active_tasks=64,
     doc_md=__doc__,
     tags=["reference", "core", "intermediate", "success"],
     params={"scenario": Param("pooled", enum=["pooled", "default_pool"])},
-    default_args={"execution_timeout": timedelta(minutes=2)},
 ):
 
     @task(weight_rule="absolute")
@@ -54,13 +48,12 @@ with DAG(
 
     @task(**CONTROL)
     def make_pool() -> dict[str, float]:
-        """Create the pool, but only after a task that names it has been passed over in favour of its neighbour."""
+        """Create the pool, once a task that names it has been passed over in favour of its neighbour."""
         run = Run.current()
         if run.scenario == "default_pool":
             return {"slots": 0, "at": time.time()}
         run.wait_for(lambda: run.started("neighbour"), seconds=60)
-        made = run.create_pool(POOL, SLOTS)
-        return {"slots": made.slots, "at": time.time()}
+        return {"slots": run.create_pool(POOL, SLOTS).slots, "at": time.time()}
 
     @task(**CONTROL)
     def watch_pool() -> list[dict[str, float]]:
@@ -74,19 +67,16 @@ with DAG(
         run = Run.current()
         run.wait_for(lambda: run.ended("in_pool", "in_default_pool") >= 6, seconds=60)
         at = time.time()
-        slots = run.resize_pool(POOL, MORE_SLOTS).slots if run.scenario == "pooled" else 0
-        return {"slots": slots, "at": at}
+        return {"slots": run.resize_pool(POOL, MORE_SLOTS).slots if run.scenario == "pooled" else 0, "at": at}
 
     early_plan = plan.override(task_id="plan_early")("pooled", 1)
+    pooled_plan = plan.override(task_id="plan_pooled")("pooled", CALLS)
+    free_plan = plan.override(task_id="plan_free")("default_pool", CALLS)
     # [pool]
     early = call.override(task_id="early", pool=POOL).expand(number=early_plan)
-    in_pool = call.override(task_id="in_pool", pool=POOL).expand(
-        number=plan.override(task_id="plan_pooled")("pooled", CALLS)
-    )
+    in_pool = call.override(task_id="in_pool", pool=POOL).expand(number=pooled_plan)
+    in_default_pool = call.override(task_id="in_default_pool").expand(number=free_plan)
     # [/pool]
-    in_default_pool = call.override(task_id="in_default_pool").expand(
-        number=plan.override(task_id="plan_free")("default_pool", CALLS)
-    )
     neighbour = call.override(task_id="neighbour")(0)
     controls = call.override(task_id="controls").expand(number=list(range(SLOTS + 2)))
     made = make_pool()
@@ -94,10 +84,10 @@ with DAG(
     @evidence
     def judge(run: Run) -> Iterator[Finding]:
         """Compare the calls' own timestamps, and the pool's samples, with the slots."""
-        made, enlarged, samples = run.result("make_pool"), run.result("enlarge_pool"), run.result("watch_pool")
-        work, early, neighbour = run.tasks("in_pool", "in_default_pool"), run.tasks("early"), run.tasks("neighbour")
-        small = (made["at"], enlarged["at"])
-        large = (enlarged["at"], float(work.end.max()))
+        made, enlarged, samples = (run.result(task_id) for task_id in ("make_pool", "enlarge_pool", "watch_pool"))
+        work = run.tasks("in_pool", "in_default_pool").select(state="success")
+        early, neighbour = run.tasks("early").select(state="success"), run.tasks("neighbour")
+        small, large = (made["at"], enlarged["at"]), (enlarged["at"], None)
         yield finding(
             "Create resource pools",
             "the pool is made over REST; a task that named it before waits for it, unlike its neighbour without a pool",
@@ -107,8 +97,8 @@ with DAG(
         )
         yield finding(
             "Set pool slot limits",
-            "the calls fill the pool's slots, and never take one more",
-            peak(during(work, *small), slots=True) == SLOTS,
+            "the calls fill the pool's slots and never take one more",
+            peak(work, slots=True, window=small) == SLOTS,
         )
         yield finding(
             "Assign tasks to pools",
@@ -116,19 +106,18 @@ with DAG(
             (share(work.pool.isin(POOL), "calls in the pool") == 1) & (peak(run.tasks("controls")) > SLOTS),
         )
         in_use = work.concurrency("queued", "end", slots=True)
+        slower, faster = (start_rate(work, window=window) for window in (small, large))
         yield finding(
             "Monitor pool utilization",
             "what the pool says of its slots is what the timestamps say, and the slots are well used",
-            (agreement(samples, "occupied", in_use, tolerance=1, name="samples that agree", source="pool samples") >= 0.8)
-            & (utilisation(work, SLOTS, small) >= 0.6),
+            (agreement(samples, "occupied", in_use) >= 0.8) & (utilisation(work, SLOTS, small) >= 0.6),
         )
-        slower, faster = (work.select((work.start >= since) & (work.start < until)) for since, until in (small, large))
         yield finding(
             "Dynamic pool sizing",
             "the pool is enlarged in the middle of the run, is filled again, and starts more calls a second",
             (reading(enlarged["slots"], "slots read back", "pools over REST") == MORE_SLOTS)
-            & peak(during(work, *large), slots=True).between(SLOTS + 1, MORE_SLOTS)
-            & (start_rate(faster, label="calls after") > start_rate(slower, label="calls before")),
+            & peak(work, slots=True, window=large).between(SLOTS + 1, MORE_SLOTS)
+            & (faster > slower),
         )
 
     # The first call and its neighbour start together; everything else waits for the pool.

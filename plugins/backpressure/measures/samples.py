@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from backpressure.measures.measure import Measure
 
 if TYPE_CHECKING:
-    from backpressure.timeline import Curve, Timeline
+    from backpressure.timeline import Curve
 
-__all__ = ["agreement", "during", "reading", "share"]
+__all__ = ["agreement", "reading", "share"]
 
 
 def reading(value: Any, name: str, source: str, *, unit: str = "", at: float | None = None) -> Measure:
@@ -25,22 +25,16 @@ def share(those: Iterable[Any], name: str, source: str = "task instances") -> Me
 
 
 def agreement(
-    samples: Sequence[Mapping[str, Any]], key: str, curve: Curve, *, tolerance: float, name: str, source: str
+    samples: Sequence[Mapping[str, Any]],
+    key: str,
+    curve: Curve,
+    tolerance: float = 1,
+    source: str = "pool samples",
 ) -> Measure:
     """Which part of the samples (each with its instant ``at``) differs from the curve by no more than the tolerance."""
+    name = f"samples of {key} that agree"
     if not samples:
         return Measure(None, name, source=source)
     expected = curve.at([sample["at"] for sample in samples])
     close = [abs(sample[key] - value) <= tolerance for sample, value in zip(samples, expected, strict=True)]
     return share(close, name, source)
-
-
-def during(work: Timeline, since: float, until: float) -> Timeline:
-    """The same task instances, as far as they ran between two instants; others are left out."""
-    from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
-
-    inside = work.select((work.start < until) & (work.end > since))
-    names = ("pool_slots", "priority_weight", "map_index", "try_number", "pid", "task_id", "dag_id", "run_id", "pool")
-    kept = {name: getattr(inside, name) for name in names}
-    begun = inside.start.clip(since, until)
-    return Timeline.from_arrays(scheduled=begun, queued=begun, start=begun, end=inside.end.clip(since, until), **kept)

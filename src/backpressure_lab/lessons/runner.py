@@ -120,12 +120,27 @@ def _collect(api: AirflowClient, item: Item, scenario: str, run_id: str, *, stat
     trouble: tuple[str, ...] = ()
     if found is None:
         ended = next((r["state"] for r in records if r["task_id"] == EVIDENCE_TASK), "missing")
-        trouble = (f"the task '{EVIDENCE_TASK}' gave no evidence (its state: {ended}); its log is in Airflow",)
+        trouble = (f"the task '{EVIDENCE_TASK}' gave no evidence (its state: {ended}){_last_error(api, item, run_id)}",)
         evidence = Evidence(scenario=scenario, findings=())
     else:
         evidence = Evidence.from_dict(found)
     records += _helpers(api, item, run_id)
     return Result(item, scenario, run_id, state, evidence, seconds, records, trouble)
+
+
+def _last_error(api: AirflowClient, item: Item, run_id: str) -> str:
+    """What the task's log says of its end: the exception and the place in the lesson that raised it."""
+    path = f"/dags/{item.dag_id}/dagRuns/{run_id}/taskInstances/{EVIDENCE_TASK}/logs/1"
+    try:
+        events = api.get(path, full_content=True)["content"]
+    except (AirflowError, KeyError, TypeError):
+        return "; its log is in Airflow"
+    for event in reversed(events):
+        for error in event.get("error_detail") or [] if isinstance(event, dict) else []:
+            places = [frame for frame in error["frames"] if item.file.endswith(frame["filename"].rpartition("/")[2])]
+            place = f" at {item.file}:{places[-1]['lineno']}" if places else ""
+            return f": {error['exc_type']}: {error['exc_value']}{place}"
+    return "; its log is in Airflow"
 
 
 def _helpers(api: AirflowClient, item: Item, run_id: str) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""The parts of the lab and their one supervisor."""
