@@ -100,10 +100,27 @@ class Run:
         self.api.trigger(helper, run_id, conf=conf)
         return run_id
 
-    def helper_runs(self, helper: str) -> list[dict[str, Any]]:
-        """The runs of a helper DAG that belong to this run, as Airflow lists them."""
-        runs = self.api.pages(f"/dags/{helper}/dagRuns", "dag_runs", order_by="run_after")
-        return [run for run in runs if run["dag_run_id"].startswith(f"{self.run_id}__")]
+    def trigger_together(self, runs: Iterable[tuple[str, str]]) -> None:
+        """Start runs of helper DAGs, each given as (helper, label), at once: triggered while the DAGs are paused."""
+        wanted = list(runs)
+        helpers = list(dict.fromkeys(helper for helper, _ in wanted))
+        for helper in helpers:
+            self.pause(helper, paused=True)
+        for helper, label in wanted:
+            self.api.trigger(helper, f"{self.run_id}__{label}")
+        for helper in helpers:
+            self.pause(helper, paused=False)
+
+    def helper_runs(self, helper: str, label: str = "") -> list[dict[str, Any]]:
+        """The runs of a helper DAG that belong to this run, as Airflow lists them; those with such a label, or all."""
+        own = f"{self.run_id}__{label}"
+        runs = self.api.pages(f"/dags/{helper}/dagRuns", "dag_runs", order_by="run_after", run_id_prefix_pattern=own)
+        return [run for run in runs if run["dag_run_id"].startswith(own)]
+
+    def helper_runs_over(self, *helpers: str) -> bool:
+        """Whether there are runs of these helper DAGs that belong to this run, and all of them have ended."""
+        states = [run["state"] for helper in helpers for run in self.helper_runs(helper)]
+        return bool(states) and all(state in ("success", "failed") for state in states)
 
     # Waiting and sampling
 
@@ -177,16 +194,22 @@ class Run:
         wanted = [record for record in self.records if not task_ids or record["task_id"] in task_ids]
         return Timeline.from_records(wanted)
 
-    def helpers(self, *dag_ids: str, task_ids: Iterable[str] = ()) -> Timeline:
-        """The timeline of the tasks of helper runs that belong to this run."""
+    def helpers(self, *dag_ids: str, task_ids: Iterable[str] = (), label: str = "") -> Timeline:
+        """The timeline of the tasks of helper runs that belong to this run; of those with such a label, or of all."""
         from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
 
         chosen = set(task_ids)
         found = []
         for dag_id in dag_ids:
-            for run in self.helper_runs(dag_id):
+            for run in self.helper_runs(dag_id, label):
                 found += self.api.task_instances(dag_id, run["dag_run_id"])
         return Timeline.from_records([r for r in found if not chosen or r["task_id"] in chosen])
+
+    def runs(self, helper: str, label: str = "") -> Timeline:
+        """The timeline of helper runs themselves: a run waits as ``queued``, then runs."""
+        from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
+
+        return Timeline.from_runs(self.helper_runs(helper, label))
 
     def result(self, task_id: str) -> Any:
         """What a task of this run returned; None when it returned nothing."""
