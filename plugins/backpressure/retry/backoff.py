@@ -7,8 +7,7 @@ Architecture Blog, "Exponential Backoff And Jitter" (Brooker, 2015).
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from backpressure.checks import check_number
 
@@ -22,8 +21,14 @@ class RandomSource(Protocol):
         """A number from a to b, uniformly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class _Fields(NamedTuple):
+    base: float = 1.0
+    limit: float = 300.0
+    factor: float = 2.0
+    jitter: Jitter = "full"
+
+
+class Backoff(_Fields):
     """The waiting times before each retry, in seconds.
 
     Attributes:
@@ -38,12 +43,15 @@ class Backoff:
         ValueError: A setting is outside its range.
     """
 
-    base: float = 1.0
-    limit: float = 300.0
-    factor: float = 2.0
-    jitter: Jitter = "full"
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        """Check the settings."""
+        self = super().__new__(cls, *values, **named)
+        self._check()
+        return self
+
+    def _check(self) -> None:
         check_number("base", self.base, 0.001, 86400)
         check_number("limit", self.limit, self.base, 366 * 86400)
         check_number("factor", self.factor, 1, 10)

@@ -1,6 +1,6 @@
 """Whether to try again, and when: a pure function of the failure and what has been tried."""
 
-from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 from backpressure.checks import check_count, check_seconds
 from backpressure.retry.backoff import Backoff, RandomSource
@@ -9,8 +9,16 @@ from backpressure.retry.failure import is_transient, retry_after
 MAX_ATTEMPTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class RetrySettings:
+class _Fields(NamedTuple):
+    attempts: int = 3
+    backoff: Backoff = Backoff()
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception
+    give_up_on: type[BaseException] | tuple[type[BaseException], ...] = ()
+    max_wait: float = 3600.0
+    deadline: float | None = None
+
+
+class RetrySettings(_Fields):
     """When a failed call is tried again.
 
     Attributes:
@@ -25,22 +33,22 @@ class RetrySettings:
         ValueError: A setting is outside its range.
     """
 
-    attempts: int = 3
-    backoff: Backoff = field(default_factory=Backoff)
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
-    give_up_on: tuple[type[BaseException], ...] = ()
-    max_wait: float = 3600.0
-    deadline: float | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        """Check the settings."""
+        self = super().__new__(cls, *values, **named)
+        self._check()
+        return self
+
+    def _check(self) -> None:
         check_count("attempts", self.attempts, MAX_ATTEMPTS)
         check_seconds("max_wait", self.max_wait)
         if self.deadline is not None:
             check_seconds("deadline", self.deadline)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Try again after `wait` seconds, or, when `wait` is None, give up; `reason` says why in words."""
 
     wait: float | None
