@@ -4,11 +4,10 @@
 controller makes the pool larger in the middle of the run.
 
 **What to watch.** `early` names a pool that does not exist yet: it stays *scheduled* while its neighbour without a pool
-starts at once. Then the pool is made and the calls fill it, while unpooled `controls` run beside them unhindered. After
-six calls the pool gets three more slots, and the rest go faster.
+starts at once. Then the calls fill the new pool, while unpooled `controls` run beside them unhindered. After six calls
+the pool gets three more slots, and the rest go faster.
 
-**Expected behaviour.** Controlled task concurrency. In scenario `default_pool` the same calls have no pool of their
-own: nothing limits them but the executor.
+**Expected behaviour.** Controlled task concurrency. In scenario `default_pool` nothing limits the calls.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from airflow.sdk import DAG, Param, task
 from backpressure.airflow.evidence import evidence
 from backpressure.airflow.run import CONTROL, Run
 from backpressure.findings import Finding, finding
-from backpressure.measures import peak, start_rate, utilisation
+from backpressure.measures import peak, start_rate
 from backpressure.measures.samples import agreement, reading, share
 
 POOL = "pool_limiting"
@@ -58,8 +57,7 @@ with DAG(
     @task(**CONTROL)
     def watch_pool() -> list[dict[str, float]]:
         """Read the pool twice a second until the calls are over."""
-        run = Run.current()
-        return run.sample_pool(POOL, until=lambda: run.over("in_pool", "in_default_pool"), seconds=60)
+        return (run := Run.current()).sample_pool(POOL, lambda: run.over("in_pool", "in_default_pool"), seconds=60)
 
     @task(**CONTROL)
     def enlarge_pool() -> dict[str, float]:
@@ -95,11 +93,8 @@ with DAG(
             & (share(early.queued >= made["at"], "early tasks that waited for the pool") == 1)
             & (share(neighbour.queued >= made["at"], "neighbours that waited for the pool") == 0),
         )
-        yield finding(
-            "Set pool slot limits",
-            "the calls fill the pool's slots and never take one more",
-            peak(work, slots=True, window=small) == SLOTS,
-        )
+        fullest = peak(work, slots=True, window=small)
+        yield finding("Set pool slot limits", "the calls fill the pool and never take a slot more", fullest == SLOTS)
         yield finding(
             "Assign tasks to pools",
             "every call is in the pool; controls outside it go past the pool's limit at the same time",
@@ -110,7 +105,8 @@ with DAG(
         yield finding(
             "Monitor pool utilization",
             "what the pool says of its slots is what the timestamps say, and the slots are well used",
-            (agreement(samples, "occupied", in_use) >= 0.8) & (utilisation(work, SLOTS, small) >= 0.6),
+            (agreement(samples, "occupied", in_use) >= 0.8)
+            & (reading(in_use.mean(*small) / SLOTS, "slot-seconds taken of those there are", "task instances") >= 0.6),
         )
         yield finding(
             "Dynamic pool sizing",
@@ -120,6 +116,5 @@ with DAG(
             & (faster > slower),
         )
 
-    # The first call and its neighbour start together; everything else waits for the pool.
     early_plan >> neighbour
     made >> [in_pool, in_default_pool, controls, watch_pool(), enlarge_pool()] >> judge() << [early, neighbour]
