@@ -125,7 +125,7 @@ def _folded(rows: tuple[Row, ...], edges: NDArray[np.float64], names: int, glyph
     for row in rows:
         running += _cells(row, edges) == KINDS.index("running")
     scale = (len(glyphs.levels) - 1) / max(running.max(), 1)
-    line = Text(f"{glyphs.fold} {len(rows)} more".ljust(names)[:names] + " ", style="dim", no_wrap=True)
+    line = Text(no_wrap=True).append(f"{glyphs.fold} {len(rows)} more".ljust(names)[:names] + " ", "dim")
     line.append("".join(glyphs.levels[int(np.ceil(value * scale))] for value in running), STYLES["running"])
     return line
 

@@ -44,7 +44,7 @@ def load_lines(load: Load, edges: NDArray[np.float64], names: int, glyphs: Glyph
         shown = f"{line * per_line:.1f}".removesuffix(".0")
         if load.limit == below and load.curve.peak <= below:
             shown = f"limit {figure(load.limit)}"
-        text = Text(shown.rjust(names) + " ", style="dim", no_wrap=True)
+        text = Text(no_wrap=True).append(shown.rjust(names) + " ", "dim")
         for value, limit in zip(values, limits, strict=True):
             filled = min(max(math.ceil((value - below) / per_line * full - 1e-9), 0), full)
             if filled:

@@ -96,7 +96,7 @@ class VerdictLine:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield one line."""
         mark, style = _VERDICTS[self.verdict]
-        line = Text(f"{Glyphs.of(options).marks[mark]} {self.verdict}", style)
+        line = Text().append(f"{Glyphs.of(options).marks[mark]} {self.verdict}", style)
         if self.remark:
-            line.append(f"  {self.remark}", "not bold dim")
+            line.append(f"  {self.remark}", "dim")
         yield line
