@@ -7,7 +7,7 @@ alone costs more than a request.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import httpx
@@ -39,6 +39,7 @@ class AirflowClient:
         token: a bearer token instead of user and password.
         timeout: seconds for one request.
         patience: seconds for which a request is repeated while Airflow does not answer (a restart, say).
+        hopeful: asked before each repetition whether an answer may still come.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class AirflowClient:
         token: str | None = None,
         timeout: float = 30.0,
         patience: float = 0.0,
+        hopeful: Callable[[], bool] = lambda: True,
     ) -> None:
         self.url = url.rstrip("/")
         self._credentials = {"username": username or "", "password": password or ""}
         self._token = token
         self._patience = patience
+        self._hopeful = hopeful
         self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
 
     @classmethod
@@ -88,7 +91,7 @@ class AirflowClient:
             try:
                 return self._once(method, path, **options)
             except httpx.TransportError as error:
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= deadline or not self._hopeful():
                     raise AirflowUnreachableError(f"no answer from {self.url}: {error}") from error
                 time.sleep(0.5)
 

@@ -27,7 +27,7 @@ def airflow(layout: Layout, *, quiet: bool) -> Iterator[AirflowClient]:
     running = lab.current(layout)
     if (running is None or running.phase != "ready") and stack.bring_up(layout, quiet=quiet) != 0:
         raise NotRunningError("The lab is not running and could not be started.\nTry: ./lab up")
-    with bootstrap.client(Context.load(layout), patience=_PATIENCE) as api:
+    with bootstrap.client(Context.load(layout), _PATIENCE, lambda: lab.is_up(layout)) as api:
         try:
             yield api
         except AirflowUnreachableError as error:

@@ -5,9 +5,11 @@ A pool that is there keeps its size, which a learner may have changed; ``./lab r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from backpressure import pools
+from backpressure.airflow import borrowed
 from backpressure.airflow.client import AirflowClient, AirflowError
 
 from backpressure_lab import manifest
@@ -17,9 +19,10 @@ from backpressure_lab.stack.context import Context
 _CONFLICT = 409
 
 
-def client(context: Context, patience: float = 0.0) -> AirflowClient:
+def client(context: Context, patience: float = 0.0, hopeful: Callable[[], bool] = lambda: True) -> AirflowClient:
     """A client of this lab's Airflow, as its admin."""
-    return AirflowClient(context.url, settings.ADMIN, context.secrets.admin_password, patience=patience)
+    password = context.secrets.admin_password
+    return AirflowClient(context.url, settings.ADMIN, password, patience=patience, hopeful=hopeful)
 
 
 def specs() -> list[pools.PoolSpec]:
@@ -97,6 +100,8 @@ def main() -> None:
             ensure_connection(api, connection)
         for name, change in pools.ensure_all(api, specs()).items():
             print(f"pool {name}: {change}")
+        for change in borrowed.give_back(api):
+            print(f"gave back for a run that was cut off: {change}")
 
 
 if __name__ == "__main__":
