@@ -50,7 +50,10 @@ class Gantt:
             yield Text("no task instance was scheduled", style="dim")
             return
         glyphs = Glyphs.of(options)
-        names = min(max(len(row.name) for row in self.picture.rows), max(options.max_width // 4, 8))
+        longest = max(len(row.name) for row in self.picture.rows)
+        if self._hidden:
+            longest = max(longest, len(_folding(self._hidden, glyphs)))
+        names = min(longest, max(options.max_width // 4, 8))
         states = max((len(_shown(row)) for row in self.picture.rows), default=0)
         bars = options.max_width - names - 1 - (states + 1 if states else 0)
         if bars < _LEAST_BARS:
@@ -63,9 +66,14 @@ class Gantt:
         yield from _axis(self.picture, names, bars, glyphs)
         yield self._legend(glyphs)
 
+    @property
+    def _hidden(self) -> int:
+        more = len(self.picture.rows) - self.max_rows
+        return more + 1 if more > 0 else 0
+
     def _rows(self, edges: NDArray[np.float64], names: int, states: int, glyphs: Glyphs) -> Iterator[Text]:
         rows = self.picture.rows
-        hidden = max(len(rows) - self.max_rows + 1, 0) if len(rows) > self.max_rows else 0
+        hidden = self._hidden
         head = len(rows) - hidden - min(_FOLDED_TAIL, self.max_rows - 1) if hidden else len(rows)
         for number, row in enumerate(rows):
             if hidden and number == head:
@@ -120,12 +128,16 @@ def _runs(cells: NDArray[np.int8]) -> Iterator[tuple[int, int]]:
         yield int(cells[first]), last - first
 
 
+def _folding(hidden: int, glyphs: Glyphs) -> str:
+    return f"{glyphs.fold} {hidden} more"
+
+
 def _folded(rows: tuple[Row, ...], edges: NDArray[np.float64], names: int, glyphs: Glyphs) -> Text:
     running = np.zeros(len(edges) - 1)
     for row in rows:
         running += _cells(row, edges) == KINDS.index("running")
     scale = (len(glyphs.levels) - 1) / max(running.max(), 1)
-    line = Text(no_wrap=True).append(f"{glyphs.fold} {len(rows)} more".ljust(names)[:names] + " ", "dim")
+    line = Text(no_wrap=True).append(_folding(len(rows), glyphs).ljust(names)[:names] + " ", "dim")
     line.append("".join(glyphs.levels[int(np.ceil(value * scale))] for value in running), STYLES["running"])
     return line
 

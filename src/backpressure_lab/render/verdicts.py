@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from backpressure.findings import Finding
+    from backpressure.measures import Part
     from rich.console import Console, ConsoleOptions, RenderResult
 
 __all__ = ["FindingsTable", "VerdictLine"]
@@ -53,7 +54,12 @@ class FindingsTable:
         for finding in self.findings:
             yield self._heading(finding, glyphs, options.max_width)
             yield Padding(Text(finding.claim, "dim"), (0, 0, 0, 2))
-            yield Padding(self._parts(finding, glyphs, (measures, observed)), (0, 0, 0, 2))
+            several = len(finding.comparison.parts) > 1
+            for part in finding.comparison.parts:
+                mark = glyphs.marks[part.holds] if several else ""
+                yield Padding(_line(part, mark, (measures, observed)), (0, 0, 0, 2))
+                if part.detail and not part.holds:
+                    yield Padding(Text(part.detail, "dim italic"), (0, 0, 0, 5))
 
     def _heading(self, finding: Finding, glyphs: Glyphs, width: int) -> Table:
         at = clock(finding.at, self.zone)
@@ -65,25 +71,21 @@ class FindingsTable:
         heading.add_row(mark, Text(finding.bullet, "bold"), Text(at, "dim"))
         return heading
 
-    def _parts(self, finding: Finding, glyphs: Glyphs, widths: tuple[int, int]) -> Table:
-        table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column(width=1)
-        table.add_column(width=widths[0], overflow="fold")
-        table.add_column(width=widths[1], overflow="fold", justify="right")
-        table.add_column(overflow="fold")
-        several = len(finding.comparison.parts) > 1
-        for part in finding.comparison.parts:
-            mark = glyphs.marks[part.holds] if several else ""
-            table.add_row(Text(mark, "dim"), part.measure, Text(figure(part.observed), "bold"), part.limited)
-            if part.detail and not part.holds:
-                table.add_row("", Text(part.detail, "dim italic"))
-        return table
-
     def _style(self, finding: Finding) -> str:
         if finding.holds is None:
             return "yellow"
         wanted = True if self.expected is None else finding.bullet in self.expected
         return "green" if finding.holds == wanted else "red"
+
+
+def _line(part: Part, mark: str, widths: tuple[int, int]) -> Table:
+    line = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    line.add_column(width=1)
+    line.add_column(width=widths[0], overflow="fold")
+    line.add_column(width=widths[1], overflow="fold", justify="right")
+    line.add_column(overflow="fold")
+    line.add_row(Text(mark, "dim"), part.measure, Text(figure(part.observed), "bold"), part.limited)
+    return line
 
 
 @dataclass(frozen=True)
