@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36
+# What outlives its leader was not told to stop, or does not listen.
+_ORPHANS_GRACE = 0.5
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def end(
         if leader.alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(leader.pid, first)
-    _wait(everyone, grace, tick)
+    leading = {leader.pid for leader in asked}
+    _wait([process for process in everyone if process.pid in leading], grace, tick)
+    _wait(everyone, min(grace, _ORPHANS_GRACE), tick)
     left = {process.pid: process for process in [*family(asked), *filter(_running, everyone)]}
     for process in left.values():
         with contextlib.suppress(psutil.NoSuchProcess):

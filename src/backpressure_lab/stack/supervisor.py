@@ -63,6 +63,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
         processes.adopt_orphans()
+        self._context.layout.logs.mkdir(parents=True, exist_ok=True)
         forget_switches(self._context)
         self._state.save(self._context.layout)
         try:

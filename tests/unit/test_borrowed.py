@@ -1,0 +1,92 @@
+"""What runs change is given back, whoever is there to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from backpressure import pools
+from backpressure.airflow import borrowed
+from backpressure.airflow.client import AirflowError
+from support.airflow_api import Airflow as PoolAirflow
+
+
+class Airflow(PoolAirflow):
+    """Pools, variables and the states of runs."""
+
+    def __init__(self, **slots: int) -> None:
+        self.variables: dict[str, str] = {}
+        self.runs: dict[str, str] = {}
+        super().__init__(**slots)
+
+    def post(self, path: str, body: Any) -> Any:
+        """Create a pool or a variable."""
+        if path != "/variables":
+            return super().post(path, body)
+        if body["key"] in self.variables:
+            raise AirflowError("POST", path, 409, "exists")
+        self.variables[body["key"]] = body["value"]
+        return None
+
+    def pages(self, path: str, key: str, **_: Any) -> Iterator[dict[str, Any]]:
+        """List the variables."""
+        assert (path, key) == ("/variables", "variables")
+        yield from [{"key": name, "value": value} for name, value in self.variables.items()]
+
+    def delete(self, path: str) -> None:
+        """Delete a pool or a variable."""
+        if path.startswith("/variables/"):
+            del self.variables[path.removeprefix("/variables/")]
+        else:
+            super().delete(path)
+
+    def run(self, _dag_id: str, run_id: str) -> dict[str, Any]:
+        """The state of a run."""
+        if run_id not in self.runs:
+            raise AirflowError("GET", run_id, 404, "not found")
+        return {"state": self.runs[run_id]}
+
+
+def _borrow(api: Any, name: str, before: int | None, run_id: str = "r1") -> None:
+    borrowed.borrow(api, "pool", name, before, dag_id="lesson", run_id=run_id)
+
+
+def test_a_pool_goes_back_to_the_size_it_had_first() -> None:
+    """Two changes of one run are one loan: the first note holds the state to go back to."""
+    api: Any = Airflow(api=3)
+    _borrow(api, "api", 3)
+    pools.resize(api, "api", 6)
+    _borrow(api, "api", 6)
+    pools.resize(api, "api", 9)
+    assert borrowed.give_back(api, "r1") == ["pool api"]
+    assert api.pools["api"]["slots"] == 3
+    assert borrowed.notes(api) == []
+
+
+def test_a_pool_that_was_made_is_removed() -> None:
+    """Before the run there was none, so there is none after it; giving back twice is no error."""
+    api: Any = Airflow()
+    _borrow(api, "made", None)
+    api.post("/pools", {"name": "made", "slots": 1, "description": "", "include_deferred": False})
+    assert borrowed.give_back(api, "r1") == ["pool made"]
+    assert "made" not in api.pools
+    assert borrowed.give_back(api, "r1") == []
+
+
+def test_only_runs_that_are_over_are_given_back_for() -> None:
+    """Without a run id: what ended, failed or vanished runs have left; a run that is active keeps its loans."""
+    api: Any = Airflow(a=1, b=1, c=1)
+    api.runs = {"active": "running", "over": "failed"}
+    for name, run_id in (("a", "active"), ("b", "over"), ("c", "vanished")):
+        _borrow(api, name, 1, run_id)
+        pools.resize(api, name, 5)
+    assert borrowed.give_back(api) == ["pool b", "pool c"]
+    assert [api.pools[name]["slots"] for name in "abc"] == [5, 1, 1]
+
+
+def test_another_runs_loans_are_left_alone() -> None:
+    """A run gives back its own changes only."""
+    api: Any = Airflow(api=3)
+    _borrow(api, "api", 3, "other")
+    assert borrowed.give_back(api, "r1") == []
+    assert len(borrowed.notes(api)) == 1

@@ -1,0 +1,116 @@
+"""Secrets, paths, ports, settings: what a start prepares."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from backpressure_lab import files
+from backpressure_lab.errors import DamagedLabError, NotRunningError
+from backpressure_lab.stack import ports, settings
+from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.layout import Layout
+from backpressure_lab.stack.secrets import Secrets
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A lab in a folder of its own."""
+    return Layout.of(root=tmp_path, home=tmp_path / "lab")
+
+
+def test_secrets_are_made_once_and_are_private(layout: Layout) -> None:
+    """The second start finds the first one's secrets; only their owner may read them."""
+    first = Secrets.load(layout)
+    assert Secrets.load(layout) == first
+    for path in (layout.secrets_file, layout.token_file):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert first.admin_password not in repr(first)
+    assert len({*first.__dict__.values()}) == len(first.__dict__)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"admin_password": 1}'])
+def test_damaged_secrets_are_told_with_the_way_out(layout: Layout, text: str) -> None:
+    """A file that is not what the lab wrote names itself and the command that starts afresh."""
+    files.write_text(layout.secrets_file, text)
+    with pytest.raises(DamagedLabError, match=r"secrets.json is damaged(?s:.*)./lab reset --all"):
+        Secrets.load(layout)
+
+
+def test_a_database_without_its_secrets_is_damage(layout: Layout) -> None:
+    """New secrets would not open the old database."""
+    files.write_text(layout.database / "PG_VERSION", "18\n")
+    with pytest.raises(DamagedLabError, match="missing while the database is there"):
+        Secrets.load(layout)
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    """A reader never sees a part of a file, and nothing temporary is left."""
+    path = tmp_path / "file.json"
+    files.write_json(path, {"a": 1})
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text(path, "\ud800")
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_sockets_move_out_of_a_long_path(tmp_path: Path) -> None:
+    """A unix socket's path has a limit of about 100 bytes: a deep or spaced folder gets a private one elsewhere."""
+    near = Layout(tmp_path, Path("/srv/lab"))
+    assert near.sockets == Path("/srv/lab/run/sockets")
+    for home in (Path("/srv") / ("x" * 100), Path("/srv/a lab")):
+        far = Layout(tmp_path, home)
+        assert len(str(far.sockets / ".s.PGSQL.5432.lock")) < 100
+        assert " " not in str(far.sockets)
+        assert far.sockets == Layout(tmp_path, home).sockets
+
+
+def test_a_taken_port_is_passed_over_or_refused() -> None:
+    """Without a wish the next free port is taken and the reason told; a wish that cannot be met is refused."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        with pytest.raises(NotRunningError, match=rf"Port {number} is taken"):
+            ports.choose(number)
+        chosen, _ = ports.choose(None)
+        assert len({chosen.api, chosen.upstream, chosen.metrics, chosen.statsd, number}) == 5
+
+
+def test_airflows_settings_are_private_and_on_loopback(layout: Layout) -> None:
+    """airflow.cfg holds secrets: mode 0600, percent signs escaped, every address on this machine only."""
+    secrets = Secrets.generate()
+    own = settings.lab_settings(layout, secrets, ports.Ports(8080, 1, 2, 3), light=False)
+    settings.write(layout, secrets, own | {"test": {"percent": "100%"}})
+    path = layout.airflow_home / "airflow.cfg"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    parser = configparser.ConfigParser()
+    parser.read(path)
+    assert parser["test"]["percent"] == "100%"
+    assert parser["api"]["host"] == "127.0.0.1"
+    assert parser["core"]["executor"] == "LocalExecutor,CeleryExecutor"
+    assert json.loads(parser["dag_processor"]["dag_bundle_config_list"])[1]["kwargs"]["path"] == str(layout.work)
+    light = settings.lab_settings(layout, secrets, ports.Ports(8080, 1, 2, 3), light=True)
+    assert light["core"]["executor"] == "LocalExecutor"
+
+
+def test_the_parts_environment_holds_no_secret_and_no_foreign_setting(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller's own AIRFLOW settings do not reach the lab, and no secret is in any process's environment."""
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
+    monkeypatch.setenv("AIRFLOW_CONN_UPSTREAM", "http://elsewhere")
+    secrets = Secrets.generate()
+    environment = Context(layout, secrets, ports.Ports(1, 2, 3, 4)).environment()
+    assert [name for name in environment if name.startswith("AIRFLOW")] == ["AIRFLOW_HOME"]
+    assert not set(secrets.__dict__.values()) & set(environment.values())
+
+
+def test_parallelism_fits_the_cores() -> None:
+    """Eight slots a core, within what lessons need and a laptop bears."""
+    assert [settings.parallelism(cores) for cores in (1, 2, 3, 4, 64)] == [16, 16, 24, 32, 32]

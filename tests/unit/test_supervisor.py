@@ -1,0 +1,150 @@
+"""The supervisor with small processes in place of Airflow's: order, restarts, switches, stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from backpressure_lab.errors import NotRunningError
+from backpressure_lab.stack import health, processes
+from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.layout import Layout
+from backpressure_lab.stack.parts import Part
+from backpressure_lab.stack.secrets import Secrets
+from backpressure_lab.stack.settings import Ports
+from backpressure_lab.stack.state import LabState
+from backpressure_lab.stack.supervisor import Supervisor
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+FORKS = [sys.executable, "-c", "import os, time; os.fork() and os.fork(); time.sleep(600)"]
+STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"]
+
+
+def _python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    """A lab in a folder of its own; no part of it needs its ports or secrets."""
+    layout = Layout.of(root=tmp_path, home=tmp_path / "lab")
+    return Context(layout, Secrets.generate(), Ports(1, 2, 3, 4), light=True)
+
+
+class Watched:
+    """Runs a supervisor in the main thread and acts on its news."""
+
+    def __init__(self, context: Context, parts: list[Part]) -> None:
+        self.news: list[str] = []
+        self.pids: dict[str, int] = {}
+        self.on: dict[str, Callable[[LabState], None]] = {}
+        self.supervisor = Supervisor(context, parts, self._hear)
+
+    def _hear(self, state: LabState, news: str) -> None:
+        self.news.append(news)
+        self.pids |= {part.name: part.pid for part in state.parts if part.pid}
+        act = self.on.pop(news, None)
+        if act is not None:
+            act(state)
+
+    def run(self, until: str, seconds: float = 20) -> signal.Signals | None:
+        """Run until the news comes, then ask it to stop as a terminal would."""
+        self.on[until] = lambda _state: signal.raise_signal(signal.SIGINT)
+        watchdog = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+        watchdog.start()
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            return self.supervisor.run()
+        finally:
+            watchdog.cancel()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def test_parts_start_in_order_and_all_end(context: Context) -> None:
+    """A part starts when those before it are healthy; a stop ends every process, forked ones too."""
+    parts = [
+        Part("second", FORKS, health.alive, after=("first", "once")),
+        Part("first", SLEEP, health.alive),
+        Part("once", _python("pass"), after=("first",), once=True),
+    ]
+    watched = Watched(context, parts)
+    assert watched.run(until="ready") is signal.SIGINT
+    order = [watched.news.index(line) for line in ("first is healthy", "once is done", "second is starting")]
+    assert order == sorted(order)
+    assert not any(psutil.pid_exists(pid) for pid in watched.pids.values())
+    assert watched.supervisor.state.phase == "stopped"
+
+
+def test_a_part_that_dies_is_started_again_after_a_pause(context: Context) -> None:
+    """The death is told with its signal, the successor has another process, and the count is kept."""
+    watched = Watched(context, [Part("part", FORKS, health.alive)])
+    first: list[int] = []
+
+    def kill(state: LabState) -> None:
+        first.append(state.parts[0].pid or 0)
+        os.kill(first[0], signal.SIGKILL)
+        watched.on["part is healthy"] = lambda _state: signal.raise_signal(signal.SIGTERM)
+
+    watched.on["ready"] = kill
+    assert watched.run(until="never") is signal.SIGTERM
+    assert "part ended by SIGKILL; starting it again in 0.5 s" in watched.news
+    assert watched.pids["part"] != first[0]
+    assert processes.family([processes.ProcessId(first[0], 0.0)]) == []
+
+
+def test_a_part_that_cannot_start_ends_the_lab(context: Context) -> None:
+    """After three tries the start is given up with the part's own last words, and nothing is left running."""
+    parts = [Part("good", SLEEP, health.alive), Part("bad", _python("print('no such luck'); raise SystemExit(7)"))]
+    watched = Watched(context, parts)
+    with pytest.raises(NotRunningError, match=r"bad ended with exit code 7.\n(?s:.*)no such luck(?s:.*)./lab logs bad"):
+        watched.run(until="never")
+    assert watched.news.count("bad is starting") == 3
+    assert not psutil.pid_exists(watched.pids["good"])
+
+
+def test_a_stubborn_part_is_killed(context: Context) -> None:
+    """A part that ignores SIGTERM is gone when its grace is over."""
+    watched = Watched(context, [Part("stubborn", STUBBORN, health.alive, grace=0.5)])
+    watched.run(until="ready")
+    assert not psutil.pid_exists(watched.pids["stubborn"])
+
+
+def test_an_optional_part_runs_while_its_switch_is_set(context: Context) -> None:
+    """Setting the switch starts the part, removing it ends the part."""
+    parts = [Part("base", SLEEP, health.alive), Part("extra", SLEEP, health.alive, optional=True, ready=False)]
+    watched = Watched(context, parts)
+    switch = context.layout.switches / "extra"
+    watched.on["ready"] = lambda _state: switch.touch()
+    watched.on["extra is healthy"] = lambda _state: switch.unlink()
+    watched.run(until="extra is switched off")
+    assert not psutil.pid_exists(watched.pids["extra"])
+
+
+def test_the_state_can_be_read_by_others_at_any_time(context: Context) -> None:
+    """What is written is what the supervisor knows, and survives a round trip."""
+    watched = Watched(context, [Part("part", SLEEP, health.alive)])
+    seen: list[LabState | None] = []
+    watched.on["part is healthy"] = lambda _state: seen.append(LabState.load(context.layout))
+    watched.run(until="ready")
+    assert seen[0] is not None
+    assert seen[0].phase == "starting"
+    assert [(part.name, part.phase) for part in seen[0].parts] == [("part", "healthy")]
+
+
+def test_a_foreign_process_is_not_taken_for_ours() -> None:
+    """A number that was given to another process since does not make that process ours to end."""
+    me = processes.ProcessId.of(os.getpid())
+    assert me is not None
+    assert me.alive()
+    assert not processes.ProcessId(me.pid, me.created - 100).alive()
+    stale = processes.ProcessId(os.getsid(0), time.time() + 100)
+    assert os.getpid() not in {process.pid for process in processes.family([stale])}
