@@ -9,18 +9,21 @@ from airflow.task.priority_strategy import PriorityWeightStrategy
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
+URGENT = "urgent"
 URGENT_BONUS = 1_000
 
 
 class UrgentFirst(PriorityWeightStrategy):
-    """The task's own weight, plus 1000 when the run was triggered with ``conf={"urgent": true}``.
+    """The task's own weight, plus 1000 in a run whose id has the word ``urgent``, as in ``manual__urgent__7``.
 
-    Airflow computes a weight when the task instance is created and when it is cleared: marking a run as urgent later
-    changes nothing.
+    The mark is in the run's id because Airflow 3.3 asks for the weight before it binds a task instance to its run: a
+    strategy sees the task, the run's id and the map index, but neither the run nor its ``conf``. It asks when the task
+    instance is created and when it is cleared. Words are parted by two underscores.
     """
 
     def get_weight(self, ti: TaskInstance) -> int:
         """The weight of one task instance."""
-        weight = int(ti.task.priority_weight) if ti.task is not None else 1
-        conf = getattr(getattr(ti, "dag_run", None), "conf", None) or {}
-        return weight + (URGENT_BONUS if conf.get("urgent") else 0)
+        assert ti.task is not None  # Airflow sets it before it asks
+        # A task instance that is made for its task alone, before there is a run, has no id yet.
+        words = (ti.run_id or "").split("__")
+        return int(ti.task.priority_weight) + (URGENT_BONUS if URGENT in words else 0)

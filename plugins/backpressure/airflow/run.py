@@ -165,6 +165,13 @@ class Run:
         """Whether every instance of these tasks is over."""
         return all(state in TERMINAL for state in self.states(*task_ids))
 
+    def arrived(self, *pools: str, helper: str | None = None) -> int:
+        """How many task instances of this run, and of its helper's runs, wait for these pools or have got past that."""
+        runs = [(self.dag_id, self.run_id)]
+        runs += [(helper, run["dag_run_id"]) for run in self.helper_runs(helper)] if helper else []
+        found = [record for run in runs for record in self.api.task_instances(*run)]
+        return sum(record["pool"] in pools and record["scheduled_when"] is not None for record in found)
+
     def sample_pool(self, name: str, until: Callable[[], Any], seconds: float, every: float = 0.5) -> list[Record]:
         """The pool's slots by state at each sample's instant ``at``; all 0 where there is no such pool."""
 
