@@ -33,7 +33,7 @@ class LimitState:
 
     Attributes:
         limit: Calls that may be under way at once; whole calls are its floor.
-        baseline: Long-term mean latency in seconds, the gradient's reference; 0 before the first sample.
+        baseline: Latency of an unloaded call in seconds, the gradient's reference; 0 before the first sample.
         windows: Windows with at least one measured call so far.
     """
 
@@ -48,6 +48,9 @@ class LimitAlgorithm(Protocol):
     @property
     def initial(self) -> float:
         """The limit before anything was measured."""
+
+    def allowed(self, state: LimitState) -> float:
+        """Calls that may be under way at once in the window that is under way."""
 
     def update(self, state: LimitState, sample: WindowSample) -> LimitState:
         """The limit for the next window."""
@@ -83,6 +86,10 @@ class AIMD:
         if self.latency_limit is not None:
             check_number("latency_limit", self.latency_limit, 1e-6, 86400)
 
+    def allowed(self, state: LimitState) -> float:
+        """Calls that may be under way at once: the limit."""
+        return state.limit
+
     def update(self, state: LimitState, sample: WindowSample) -> LimitState:
         """The limit for the next window."""
         if not sample.calls:
@@ -98,20 +105,24 @@ class AIMD:
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """The limit follows the ratio of long-term to present latency: after Gradient2 of Netflix's concurrency-limits.
+    """The limit follows the ratio of unloaded to present latency: after the gradient limits of Netflix and Envoy.
 
-    While calls are as fast as ever the limit grows by `queue` a window, smoothed; when they get slower than `tolerance`
-    times the long-term mean, a queue has built up on the other side and the limit shrinks in proportion, by half at
-    most. Dropped calls shrink it by half, as a drop says what latency can't.
+    While calls are as fast as unloaded ones the limit grows by `queue` a window, smoothed; when they get slower than
+    `tolerance` times that, a queue has built up on the other side and the limit shrinks in proportion, by half at most.
+    A window with dropped calls shrinks it as if latency had doubled, since a drop says what latency can't.
+
+    What unloaded means is measured, not averaged over the past: every `probe_every` windows, the first one included,
+    one window runs at a reduced limit. Netflix's Gradient2 compares with a long-term mean instead, which creeps up
+    with every overload and takes the limit with it; the tests show both.
 
     Attributes:
         initial: The limit to start from.
         minimum: Never below this; at least 1.
         maximum: Never above this.
         queue: Calls that may queue on the other side without the limit shrinking.
-        tolerance: Slow-down that is still good, as a factor on the long-term mean; at least 1.
+        tolerance: Slow-down that is still good, as a factor on the unloaded latency; 1 to 10.
         smoothing: Weight of the newest window in the limit, above 0 to 1.
-        long_windows: Windows over which the long-term mean is taken, at least 10.
+        probe_every: Windows from one measurement of the unloaded latency to the next, at least 10.
     """
 
     initial: float = 20.0
@@ -120,14 +131,18 @@ class Gradient:
     queue: float = 4.0
     tolerance: float = 1.5
     smoothing: float = 0.2
-    long_windows: int = 600
+    probe_every: int = 100
 
     def __post_init__(self) -> None:
         check_bounds(self.initial, self.minimum, self.maximum)
         check_number("queue", self.queue, 1e-6, self.maximum)
-        check_number("tolerance", self.tolerance, 1, 100)
+        check_number("tolerance", self.tolerance, 1, 10)
         check_number("smoothing", self.smoothing, 1e-6, 1)
-        check_number("long_windows", self.long_windows, WARM_UP, 1_000_000)
+        check_number("probe_every", self.probe_every, 10, 1_000_000)
+
+    def allowed(self, state: LimitState) -> float:
+        """Calls that may be under way at once in the window that is under way."""
+        return max(self.minimum, state.limit / (2 * self.tolerance)) if self._probing(state) else state.limit
 
     def update(self, state: LimitState, sample: WindowSample) -> LimitState:
         """The limit for the next window."""
@@ -135,26 +150,22 @@ class Gradient:
             return state
         if sample.calls == sample.dropped:
             return replace(state, limit=_clamped(state.limit / 2, self.minimum, self.maximum))
-        baseline = self._baseline(state, sample.mean_latency)
-        learned = replace(state, baseline=baseline, windows=state.windows + 1)
-        if not sample.dropped and sample.inflight < state.limit / 2:
+        learned = replace(state, baseline=self._baseline(state, sample.mean_latency), windows=state.windows + 1)
+        if self._probing(state) or (not sample.dropped and sample.inflight < state.limit / 2):
             return learned
-        gradient = 0.5 if sample.dropped else min(1.0, max(0.5, self.tolerance * baseline / sample.mean_latency))
+        gradient = self.tolerance * learned.baseline / sample.mean_latency if sample.mean_latency else 1.0
+        gradient = min(0.5 if sample.dropped else 1.0, max(0.5, gradient))
         target = state.limit * gradient + (0.0 if sample.dropped else self.queue)
         limit = state.limit + self.smoothing * (target - state.limit)
         return replace(learned, limit=_clamped(limit, self.minimum, self.maximum))
 
+    def _probing(self, state: LimitState) -> bool:
+        return state.windows % self.probe_every == 0
+
     def _baseline(self, state: LimitState, latency: float) -> float:
-        latency = max(latency, 1e-9)
-        if state.windows < WARM_UP:
-            return (state.baseline * state.windows + latency) / (state.windows + 1)
-        baseline = state.baseline + 2 / (self.long_windows + 1) * (latency - state.baseline)
-        # After a long overload the mean is too high to notice the next one: let it come down faster than it went up.
-        return baseline * 0.95 if baseline > 2 * latency else baseline
-
-
-WARM_UP = 10
-"""Windows in which the long-term mean is a plain mean."""
+        if self._probing(state):
+            return latency
+        return state.baseline + self.smoothing * min(0.0, latency - state.baseline)
 
 
 def check_bounds(initial: float, minimum: float, maximum: float) -> None:

@@ -28,13 +28,13 @@ class ControllerSettings:
     """Targets and bounds.
 
     Attributes:
-        utilisation: Share of the slots that should be in use, above 0 to 1.
+        utilisation: Share of the slots that should be in use, above 0 to below 1.
         queue_time: Seconds that work may wait for a slot; None: not a target.
         error_rate: Share of failed calls that is still good, from 0 to below 1; None: not a target.
         minimum: Fewest slots, at least 1.
         maximum: Most slots.
-        dead_band: Relative difference from the present slots, or from the time in queue wanted, that is left alone,
-            from 0 to 1. Differences of less than one slot always are.
+        dead_band: Relative difference from the utilisation or the time in queue wanted that is left alone, from 0 to
+            below `1 / utilisation - 1`, which is how far off a full pool looks.
         step: Largest relative change at once, above 0 to 1; one slot is always allowed.
         cool_down: Seconds for which a change is left to show its effect. Set it above the delay of the system, which is
             about the longest task's duration, because a smaller pool stops no running task.
@@ -62,6 +62,11 @@ class ControllerSettings:
         check_number("minimum", self.minimum, 1, 100_000)
         check_number("maximum", self.maximum, self.minimum, 100_000)
         check_number("dead_band", self.dead_band, 0, 1)
+        if self.utilisation * (1 + self.dead_band) >= 1:
+            raise ValueError(
+                f"dead_band must be below 1 / utilisation - 1, {1 / self.utilisation - 1:.3g}, or a full pool would "
+                f"never grow, not {self.dead_band!r}"
+            )
         check_number("step", self.step, 0.01, 1)
         check_number("cool_down", self.cool_down, 0, 86400)
         check_number("samples", self.samples, 1, 1000)
@@ -155,18 +160,19 @@ class PoolController:
             wanted = min(math.floor(wanted + 1e-9), mean.slots - 1)
             return replace(state, ceiling=self._bounded(mean.slots, wanted), quiet=0, probe=1), wanted
         state = replace(state, quiet=state.quiet + 1)
-        wanted = self._outside_dead_band(mean, mean.busy / settings.utilisation)
+        wanted = self._outside_dead_band(mean)
         if settings.queue_time is not None and mean.queue_time > settings.queue_time * (1 + settings.dead_band):
             wanted = max(wanted, mean.slots * mean.queue_time / settings.queue_time, mean.slots + 1)
         if state.ceiling and wanted > max(state.ceiling, mean.slots):
             return self._beyond_ceiling(state, mean, wanted)
         return state, wanted
 
-    def _outside_dead_band(self, mean: PoolSample, wanted: float) -> float:
-        """The size wanted for the utilisation, in whole slots; the present one when the difference is too small."""
-        band = max(1.0, self.settings.dead_band * mean.slots)
-        whole = math.ceil(wanted - 1e-9)
-        return whole if abs(wanted - mean.slots) >= band else mean.slots
+    def _outside_dead_band(self, mean: PoolSample) -> float:
+        """The size that brings the utilisation wanted; the present one when it is near enough."""
+        off = mean.busy / mean.slots / self.settings.utilisation - 1
+        if abs(off) <= self.settings.dead_band:
+            return mean.slots
+        return math.ceil(mean.busy / self.settings.utilisation - 1e-9)
 
     def _beyond_ceiling(self, state: ControllerState, mean: PoolSample, wanted: float) -> tuple[ControllerState, float]:
         if mean.slots < state.ceiling:
