@@ -1,11 +1,12 @@
 """Time and memory of the timeline's operations on one million task instances.
 
-    python benchmarks/timeline.py [--instances 1000000] [--records 100000]
+    python benchmarks/timeline.py [--instances 1000000] [--passes 5] [--records 100000]
 
 A small model of the scheduler makes the task instances: pools, tasks of one to three slots, ten priority weights, and a
 loop that hands out free slots in batches, so that stamps come in ties as Airflow's do. ``priority kept`` takes the
 heaviest first, as Airflow does; ``priority ignored`` takes anyone, which is the hard case for counting pairs. Each runs
-in a process of its own, so that the peak of memory is its own. The sweep in plain Python is there for comparison.
+in a process of its own, so that the peak of memory is its own, and several times over with nothing kept between the
+passes. The sweep in plain Python is there for comparison.
 """
 
 from __future__ import annotations
@@ -89,16 +90,23 @@ def serve(scheduled: list[float], duration: list[float], slots: list[int], rank:
     return queued
 
 
-def measure(instances: int, *, kept: bool, report: Any) -> None:
-    """Time each operation once, in the order in which a lesson would ask, and send the figures."""
+def measure(instances: int, *, kept: bool, passes: int, report: Any) -> None:
+    """Time every operation, in the order in which a lesson would ask, pass by pass, and send the figures."""
     columns = model(instances, kept=kept)
-    steps: list[tuple[str, float, float]] = []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    timed = [one_pass(columns) for _ in range(passes)]
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    report.put(([steps for steps, _ in timed], timed[0][1], before, after))
+
+
+def one_pass(columns: dict[str, Any]) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
+    """Build a timeline and ask everything once: wall and processor seconds of each step, and what was found."""
+    steps: dict[str, tuple[float, float]] = {}
 
     def timed(name: str, function: Callable[[], Any]) -> Any:
         begin, processor = time.perf_counter(), time.process_time()
         result = function()
-        steps.append((name, time.perf_counter() - begin, time.process_time() - processor))
+        steps[name] = (time.perf_counter() - begin, time.process_time() - processor)
         return result
 
     work = timed("build from arrays", lambda: Timeline.from_arrays(**columns))
@@ -115,8 +123,7 @@ def measure(instances: int, *, kept: bool, report: Any) -> None:
         "overtakes and inversions in each pool",
         lambda: [(part.overtakes().count, part.inversions().count) for part in work.by("pool").values()],
     )
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seen = {
+    return steps, {
         "peak slots": peak.value,
         "highest pool": max(curve.peak for curve in pools.values()),
         "deepest queue": depth.peak,
@@ -124,7 +131,6 @@ def measure(instances: int, *, kept: bool, report: Any) -> None:
         "overtakes": sum(overtakes for overtakes, _ in pairs),
         "inversions": sum(inversions for _, inversions in pairs),
     }
-    report.put((steps, seen, before, after))
 
 
 def plain_sweep(begin: list[float], finish: list[float]) -> int:
@@ -171,18 +177,25 @@ def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--instances", type=int, default=1_000_000)
+    parser.add_argument("--passes", type=int, default=5)
     parser.add_argument("--records", type=int, default=100_000)
     options = parser.parse_args()
     spawn = multiprocessing.get_context("spawn")
     for kept in (True, False):
         report = spawn.SimpleQueue()
-        child = spawn.Process(target=measure, args=(options.instances,), kwargs={"kept": kept, "report": report})
+        settings = {"kept": kept, "passes": options.passes, "report": report}
+        child = spawn.Process(target=measure, args=(options.instances,), kwargs=settings)
         child.start()
-        steps, seen, before, after = report.get()
+        passes, seen, before, after = report.get()
         child.join()
-        print(f"\n{options.instances:,} task instances, priority {'kept' if kept else 'ignored'}")
-        for name, seconds, processor in [*steps, ("all of it", *(sum(step[k] for step in steps) for k in (1, 2)))]:
-            print(f"  {name:<52}{seconds * 1e3:8.0f} ms  processor {processor * 1e3:6.0f} ms")
+        best = min(passes, key=lambda steps: sum(wall for wall, _ in steps.values()))
+        print(
+            f"\n{options.instances:,} task instances, priority {'kept' if kept else 'ignored'}: best of {len(passes)}"
+        )
+        for name, (wall, processor) in best.items():
+            print(f"  {name:<52}{wall * 1e3:8.0f} ms  processor {processor * 1e3:6.0f} ms")
+        totals = [sum(wall for wall, _ in steps.values()) for steps in passes]
+        print(f"  {'all of it':<52}{min(totals) * 1e3:8.0f} ms  in the first pass {totals[0] * 1e3:6.0f} ms")
         print(f"  peak memory {after / 1024:.0f} MB (the model alone reached {before / 1024:.0f} MB)")
         print("  " + ", ".join(f"{name} {value:,}" for name, value in seen.items()))
     rng = np.random.default_rng(7)

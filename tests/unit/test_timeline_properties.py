@@ -157,6 +157,7 @@ def test_pairs_are_counted_alike_however_the_work_is_divided(
         patch.setattr(priority, "_SMALL", 10_000)
         expected = priority.count_pairs(weight, scheduled, queued)
         patch.setattr(priority, "_SMALL", small)
+        patch.setattr(priority, "_FIRST_LOOK", leaf)
         patch.setattr(permutation, "_LEAF", leaf)
         patch.setattr(permutation, "_FEW_NODES", few)
         assert priority.count_pairs(weight, scheduled, queued) == expected

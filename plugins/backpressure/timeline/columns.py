@@ -139,7 +139,7 @@ class Columns:
         return self.task_id.isin("") & self.run_id.isin("")
 
     def _take(self, rows: Rows) -> Self:
-        places = np.arange(len(self))[rows]
+        places: NDArray[np.intp] = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.intp)
         return type(self)(**{name: _pick(getattr(self, name), places) for name in self.__dataclass_fields__})
 
     def select(

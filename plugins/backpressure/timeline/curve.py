@@ -79,7 +79,8 @@ class Curve:
 
 def ticks(instants: NDArray[np.float64]) -> NDArray[np.int64]:
     """Whole microseconds since the epoch, the resolution of Airflow's timestamps and of PostgreSQL's."""
-    return np.rint(instants * _PER_SECOND).astype(np.int64)
+    scaled = instants * _PER_SECOND
+    return np.rint(scaled, out=scaled).astype(np.int64)
 
 
 def to_microsecond(instants: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,9 +135,14 @@ def sweep(begin: NDArray[np.float64], finish: NDArray[np.float64], weight: NDArr
         when[: len(begin)] |= (size << 1) | 1
         when[len(begin) :] |= size << 1
         when.sort()
-        change = (when >> 1) & ((1 << bits) - 1)
-        change *= ((when & 1) << 1) - 1
+        sign = (when & 1) << 1
+        sign -= 1
+        change = when >> 1
+        change &= (1 << bits) - 1
+        change *= sign
         when >>= bits + 1
     np.cumsum(change, out=change)
-    last = np.flatnonzero(np.append(when[1:] != when[:-1], np.True_))
-    return Curve(from_ticks(when[last] + origin), change[last])
+    last = np.append(when[1:] != when[:-1], np.True_)
+    when, change = when[last], change[last]
+    when += origin
+    return Curve(from_ticks(when), change)

@@ -30,6 +30,7 @@ __all__ = ["NEVER", "Count", "Pairs", "count_pairs"]
 
 NEVER = int(np.iinfo(np.int32).max)
 _SMALL = 128  # so few instances are compared pair by pair
+_FIRST_LOOK = 4096  # how far to look at first for the first overtake
 _DENSE = 1 << 20  # weights within so wide a range are ranked by a table, not by sorting
 _KEY_BITS = 62
 
@@ -43,7 +44,7 @@ class Pairs:
         at: when the first such pair was decided, seconds since the epoch; None when there is none.
         heavier: the row of its heavier task instance in the timeline that was asked.
         lighter: the row of the lighter one.
-        samples: how many task instances were queued and so could have been in a pair.
+        samples: how many task instances waited and so could have been in a pair.
         weights: how many different weights they had; no pair can be with fewer than two.
     """
 
@@ -56,12 +57,17 @@ class Pairs:
 
 
 class Count(NamedTuple):
-    """How many overtakes and inversions, and the instant of the first of each (``NEVER`` when there is none)."""
+    """How many overtakes and inversions, and the instant of the first of each (``NEVER`` when there is none).
+
+    ``waited`` and ``weights`` say among how many instances, and of how many different weights.
+    """
 
     overtakes: int = 0
     first_overtake: int = NEVER
     inversions: int = 0
     first_inversion: int = NEVER
+    waited: int = 0
+    weights: int = 0
 
     def plus(self, other: Count) -> Count:
         """Both counts together."""
@@ -70,6 +76,8 @@ class Count(NamedTuple):
             min(self.first_overtake, other.first_overtake),
             self.inversions + other.inversions,
             min(self.first_inversion, other.first_inversion),
+            self.waited,
+            self.weights,
         )
 
 
@@ -119,8 +127,9 @@ def count_pairs(weight: NDArray[np.int64], scheduled: NDArray[np.int64], queued:
     turn[by_queued] = turns
     tie[by_queued] = np.maximum.accumulate(np.where(np.append(np.True_, instants[1:] != instants[:-1]), turns, 0))
     behind = np.searchsorted(instants, scheduled, side="right").astype(np.int32)
-    total = Count()
-    todo = [(_Waits(rank, turn, tie, behind, turn), np.bincount(rank))]
+    sizes = np.bincount(rank)
+    total = Count(waited=len(rank), weights=len(sizes))
+    todo = [(_Waits(rank, turn, tie, behind, turn), sizes)]
     while todo:
         waits, sizes = todo.pop()
         if len(sizes) < 2:  # noqa: PLR2004 - one weight makes no pair
@@ -225,9 +234,17 @@ def _first_passed(waits: _Waits, group: NDArray[np.uint8], gone: NDArray[np.int6
 
 def _first_overtaker(waits: _Waits, group: NDArray[np.uint8], groups: int) -> int:
     """The lowest turn of one that was queued while a lighter one, scheduled before it, still waited."""
-    lowest = NEVER
-    for number in range(1, groups):
-        latest = np.maximum.accumulate(np.where(group < number, waits.turn, -1))
-        turns = waits.first_turn[(group == number) & (latest > waits.turn)]
-        lowest = min(lowest, int(turns.min(initial=NEVER)))
-    return lowest
+    look, reach = 0, _FIRST_LOOK
+    lowest, found = NEVER, NEVER
+    while look < min(reach, len(group)):
+        look = min(max(reach, 2 * look), len(group))
+        some, turn = group[:look], waits.turn[:look]
+        for number in range(1, groups):
+            latest = np.maximum.accumulate(np.where(some < number, turn, -1))
+            overtakers = np.flatnonzero((some == number) & (latest > turn))
+            if len(overtakers):
+                first = overtakers[turn[overtakers].argmin()]
+                lowest, found = min((lowest, found), (int(turn[first]), int(waits.first_turn[first])))
+        # Whoever was scheduled after so many had been queued comes no earlier than they did.
+        reach = int(np.searchsorted(waits.behind, lowest, side="right"))
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,32 @@ class Spread:
     mean: float
     row: int
     samples: int
+
+
+class _Waited(NamedTuple):
+    """The rows that waited to be queued, their weights, and their stamps in microseconds."""
+
+    rows: NDArray[np.intp]
+    weight: NDArray[np.int64]
+    scheduled: NDArray[np.int64]
+    queued: NDArray[np.int64]
+
+    def pairs(self, count: Count, number: int, first: int, *, overtaken: bool) -> Pairs:
+        """So many pairs, and of those decided at the first instant one whose waiting partner had waited longest."""
+        if not number:
+            return Pairs(0, samples=count.waited, weights=count.weights)
+        for one in np.flatnonzero(self.queued == first).tolist():
+            if overtaken:
+                others = (self.weight < self.weight[one]) & (self.scheduled < self.scheduled[one])
+            else:
+                others = (self.weight > self.weight[one]) & (self.scheduled < first)
+            others &= self.queued > first
+            if others.any():
+                longest = int(np.flatnonzero(others)[self.scheduled[others].argmin()])
+                heavier, lighter = (one, longest) if overtaken else (longest, one)
+                at, rows = float(from_ticks(np.array(first))), (int(self.rows[heavier]), int(self.rows[lighter]))
+                return Pairs(number, at, *rows, count.waited, count.weights)
+        raise AssertionError("a counted pair must exist")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +142,8 @@ class Timeline(Overlaps):
         Args:
             now: an instance still waiting counts as queued then; without ``now`` it is left out.
         """
-        count = self._count(now)
-        return self._pairs(count.overtakes, count.first_overtake, now, overtaken=True)
+        count, waited = self._count(now)
+        return waited.pairs(count, count.overtakes, count.first_overtake, overtaken=True)
 
     def inversions(self, *, now: float | None = None) -> Pairs:
         """Pairs where the lighter instance was queued first, while the heavier was waiting too.
@@ -125,44 +151,23 @@ class Timeline(Overlaps):
         Args:
             now: an instance still waiting counts as queued then; without ``now`` it is left out.
         """
-        count = self._count(now)
-        return self._pairs(count.inversions, count.first_inversion, now, overtaken=False)
-
-    def _waits(self, now: float | None) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
-        queued = self.queued
-        if now is not None:
-            still = np.isnan(queued) & np.isnan(self.start) & np.isnan(self.end)
-            queued = np.where(still, now, queued)
-        rows = np.flatnonzero(queued >= self.scheduled)
-        return rows, ticks(self.scheduled[rows]), ticks(queued[rows])
+        count, waited = self._count(now)
+        return waited.pairs(count, count.inversions, count.first_inversion, overtaken=False)
 
     @cached_property
-    def _counts(self) -> dict[float | None, Count]:
+    def _counted(self) -> dict[float | None, tuple[Count, _Waited]]:
         return {}
 
-    def _count(self, now: float | None) -> Count:
-        if now not in self._counts:
-            rows, scheduled, queued = self._waits(now)
-            self._counts[now] = count_pairs(self.priority_weight[rows], scheduled, queued)
-        return self._counts[now]
-
-    def _pairs(self, count: int, first: int, now: float | None, *, overtaken: bool) -> Pairs:
-        rows, scheduled, queued = self._waits(now)
-        weight = self.priority_weight[rows]
-        weights = len(set(weight.tolist()))
-        if not count:
-            return Pairs(0, samples=len(rows), weights=weights)
-        for one in np.flatnonzero(queued == first).tolist():
-            if overtaken:
-                others = (weight < weight[one]) & (scheduled < scheduled[one]) & (queued > first)
-            else:
-                others = (weight > weight[one]) & (scheduled < first) & (queued > first)
-            if others.any() and scheduled[one] < first:
-                longest = int(np.flatnonzero(others)[scheduled[others].argmin()])
-                heavier, lighter = (one, longest) if overtaken else (longest, one)
-                at = float(from_ticks(np.array(first)))
-                return Pairs(count, at, int(rows[heavier]), int(rows[lighter]), len(rows), weights)
-        raise AssertionError("a counted pair must exist")
+    def _count(self, now: float | None) -> tuple[Count, _Waited]:
+        if now not in self._counted:
+            queued = self.queued
+            if now is not None:
+                still = np.isnan(queued) & np.isnan(self.start) & np.isnan(self.end)
+                queued = np.where(still, now, queued)
+            rows = np.flatnonzero(queued > self.scheduled)
+            waited = _Waited(rows, self.priority_weight[rows], ticks(self.scheduled[rows]), ticks(queued[rows]))
+            self._counted[now] = count_pairs(*waited[1:]), waited
+        return self._counted[now]
 
     def starts(self, since: float | None = None, until: float | None = None) -> Seconds:
         """The starts in a window, in ascending order; all of them by default."""
