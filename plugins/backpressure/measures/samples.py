@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from backpressure.measures.measure import Measure
@@ -10,7 +11,7 @@ from backpressure.measures.measure import Measure
 if TYPE_CHECKING:
     from backpressure.timeline import Curve
 
-__all__ = ["agreement", "reading", "share"]
+__all__ = ["agreement", "integral", "most", "reading", "share"]
 
 
 def reading(value: Any, name: str, source: str, *, unit: str = "", at: float | None = None) -> Measure:
@@ -38,3 +39,21 @@ def agreement(
     expected = curve.at([sample["at"] for sample in samples])
     close = [abs(sample[key] - value) <= tolerance for sample, value in zip(samples, expected, strict=True)]
     return share(close, name, source)
+
+
+def most(samples: Sequence[Mapping[str, Any]], key: str, name: str, source: str = "pool samples") -> Measure:
+    """The highest value among samples, at the instant of the first that has it; no value without samples."""
+    highest = max(samples, key=lambda sample: float(sample[key]), default=None)
+    if highest is None:
+        return Measure(None, name, source=source)
+    return Measure(highest[key], name, at=highest["at"], source=source, samples=len(samples))
+
+
+def integral(samples: Sequence[Mapping[str, Any]], key: str, name: str, source: str = "pool samples") -> Measure:
+    """A sampled number times the seconds for which it stood, from the first sample to the last (trapezoids).
+
+    Of a pool's slots by state, these are slot-seconds. There is no value with fewer than two samples.
+    """
+    pairs = list(pairwise(samples))
+    area = sum((one[key] + other[key]) / 2 * (other["at"] - one["at"]) for one, other in pairs)
+    return Measure(area if pairs else None, name, "slot-s", source=source, samples=len(samples))
