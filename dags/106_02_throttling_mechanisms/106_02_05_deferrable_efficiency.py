@@ -1,0 +1,119 @@
+"""# 106.2.5 Deferrable operators for efficiency
+
+**Purpose.** Free resources with deferrables: eight polls, each of a job that takes six seconds, in a pool of two slots.
+
+**What to watch.** A poll starts its job, is *deferred*, and gives its slot to the next: soon all of them wait in the
+triggerer, which is one process, and none in a worker. When its job is done, a poll becomes *scheduled* again and needs
+a slot once more to take up the result. Two polls in a pool that includes deferred tasks keep their slots all the time;
+two more, `reference`, wait in a worker and say what a poll costs that way.
+
+**Expected behaviour.** Better resource utilization: the pool's slots are held for the work and not for the wait. Each
+poll pays for it with a second start of a process, so short waits are not worth it.
+
+**Scenario `sync`.** The same operator, with `deferrable=False`: two polls wait, six wait for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param, task
+from backpressure.airflow.evidence import evidence
+from backpressure.airflow.jobs import JobOperator
+from backpressure.airflow.metrics import Metrics
+from backpressure.airflow.run import CONTROL, Run
+from backpressure.findings import Finding, finding
+from backpressure.measures import busy, duration, makespan
+from backpressure.measures.samples import integral, most, reading, share
+
+POOL, KEEPING_POOL = "deferrable_polls", "deferrable_keeping"
+POLLS, FEW, SLOTS = 8, 2, 2
+JOB = {"lane": "deferrable_efficiency", "name": "report", "seconds": 6.0}
+
+with DAG(
+    dag_id="106_02_05_deferrable_efficiency",
+    schedule=None,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["reference", "patterns", "intermediate", "success"],
+    params={"scenario": Param("deferrable", enum=["deferrable", "sync"])},
+    default_args={"execution_timeout": timedelta(minutes=2)},
+):
+
+    @task(**CONTROL)
+    def plan(polls: int) -> list[dict[str, bool]]:
+        """How each poll waits."""
+        return [{"deferrable": Run.current().scenario == "deferrable"}] * polls
+
+    @task(**CONTROL)
+    def make_pools() -> None:
+        """Make two pools of one size; only the second counts deferred tasks."""
+        run = Run.current()
+        run.create_pool(POOL, SLOTS)
+        run.create_pool(KEEPING_POOL, FEW, include_deferred=True)
+
+    @task(**CONTROL)
+    def watch(pool: str) -> list[dict[str, float]]:
+        """Read the pool four times a second until all polls are over."""
+        run = Run.current()
+        return run.sample_pool(pool, until=lambda: run.over("polls", "keeping"), seconds=100, every=0.25)
+
+    @task(**CONTROL)
+    def gather(polls: Any, reference: Any) -> dict[str, list[dict[str, Any]]]:
+        """What the polls returned."""
+        return {"polls": list(polls), "reference": list(reference)}
+
+    # [polls]
+    polls = JobOperator.partial(task_id="polls", pool=POOL, **JOB).expand_kwargs(plan(POLLS))
+    keeping = JobOperator.partial(task_id="keeping", pool=KEEPING_POOL, **JOB).expand_kwargs(plan(FEW))
+    reference = JobOperator.partial(task_id="reference", **JOB).expand(deferrable=[False] * FEW)
+    # [/polls]
+
+    @evidence
+    def judge(run: Run) -> Iterator[Finding]:
+        """Compare slots, workers and the triggerer with what the reference polls took."""
+        samples, keeping, returned = run.result("watch_pool"), run.result("watch_keeping"), run.result("gather")
+        work, reference = run.tasks("polls"), run.tasks("reference")
+        yield finding(
+            "Use deferrable operators",
+            "more polls wait at once, deferred, than the pool has slots; and no more than these run",
+            (most(samples, "deferred", "deferred at once") > SLOTS) & (most(samples, "running", "running") <= SLOTS),
+        )
+        in_workers = busy(reference) * (POLLS / FEW)
+        yield finding(
+            "Reduce worker slot usage",
+            "the polls hold slots for less than half as long as they would by waiting in workers",
+            integral(samples, "running", "slot-seconds of the polls") < 0.5 * in_workers,
+        )
+        still = [sample for sample in keeping if sample["occupied"] == sample["deferred"]]
+        yield finding(
+            "Long-wait task patterns",
+            "all are done sooner than held slots could do it; a pool that includes deferred tasks keeps its slots",
+            (makespan(work) < POLLS / SLOTS * duration(reference, "min"))
+            & (most(still, "deferred", "slots kept by deferred polls") == FEW),
+        )
+        gauges = Metrics().matching("triggerer.capacity_left*", samples[0]["at"], samples[-1]["at"])
+        falls = [gauge.before - min(gauge.values) for gauge in gauges if gauge.before is not None and gauge.values]
+        yield finding(
+            "Triggerer capacity",
+            "the triggerer's capacity falls by more than the pool's slots, and by no more than one for each poll",
+            reading(max(falls, default=None), "fall of capacity_left", "StatsD").between(SLOTS + 1, POLLS + FEW),
+        )
+        reference_held = min(one["held"] for one in returned["reference"])
+        yield finding(
+            "Migration to deferrables",
+            "one flag of one operator: the same results as in workers, and less than half of the time there",
+            (
+                share(
+                    (one["result"] == returned["reference"][0]["result"] for one in returned["polls"]), "same results"
+                )
+                == 1
+            )
+            & (share((one["held"] < reference_held / 2 for one in returned["polls"]), "polls that held less") == 1),
+        )
+
+    watched = [watch.override(task_id="watch_pool")(POOL), watch.override(task_id="watch_keeping")(KEEPING_POOL)]
+    make_pools() >> [polls, keeping, reference, *watched]
+    [gather(polls.output, reference.output), keeping, *watched] >> judge()
