@@ -219,11 +219,13 @@ def _one_or_list(values: list[Value]) -> Any:
 
 def _part_to_dict(part: Part) -> dict[str, Any]:
     values: Iterable[tuple[str, Any]] = ((field.name, getattr(part, field.name)) for field in fields(part))
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values} | {"at": _iso(part.at)}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+    return plain | {"at": _iso(part.at), "curve": [list(point) for point in part.curve]}
 
 
 def _part_from_dict(data: Mapping[str, Any]) -> Part:
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    values["curve"] = tuple((float(when), value) for when, value in values.get("curve", ()))
     if values["at"] is not None:
         values["at"] = datetime.fromisoformat(values["at"]).timestamp()
     return Part(**values)

@@ -276,3 +276,19 @@ def test_a_lesson_file_does_not_import_numpy() -> None:
     """DAG files import measures and findings while they are parsed, which must not cost numpy's import."""
     code = "import sys, backpressure.measures, backpressure.findings; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_close_call_is_shown_to_be_one() -> None:
+    """Where three digits would hide that value and limit differ, there are as many as it takes."""
+    (part,) = (Measure(13.3412, "makespan", "s") < 13.3398).parts
+    assert str(part) == "makespan: 13.341 < 13.34 s"
+    (part,) = (Measure(2.0, "n") == 2).parts
+    assert str(part) == "n: 2 = 2"
+
+
+def test_a_peak_brings_its_curve() -> None:
+    """A peak keeps the curve that it is the peak of, as measured in its window, unless that is too long to keep."""
+    found = measures.peak(calls(), window=(2, 5))
+    assert found.curve == ((2.0, 3), (3.0, 1), (3.25, 1), (4.0, 2), (5.0, 0))
+    many = Timeline.from_arrays(start=np.arange(2000.0), end=np.arange(2000.0) + 0.5)
+    assert measures.peak(many).curve == ()

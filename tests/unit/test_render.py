@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pytest
 from backpressure.findings import Evidence, Finding, finding
 from backpressure.measures import Measure, peak
-from backpressure.timeline import Curve, Timeline
+from backpressure.timeline import Timeline
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from backpressure_lab.render import FindingsTable, Gantt, Picture, VerdictLine, lesson_picture, run_view
+from backpressure_lab.render import FindingsTable, Gantt, Limit, Load, Picture, VerdictLine, lesson_picture, run_view
 from backpressure_lab.render.glyphs import shortened
 from backpressure_lab.render.picture import elapsed, steps
 
@@ -87,7 +86,11 @@ def test_nothing_is_wider_than_the_terminal(width: int, encoding: str) -> None:
     """At any width every line fits, and long names keep their map index."""
     work = waves(12, task_id="a_task_with_a_remarkably_long_name", state=["failed", *["success"] * 11])
     evidence = [finding("A bullet of some length", "a claim " * 20, peak(work) <= 0.123 * peak(work, "the calls " * 9))]
-    for what in (Gantt(Picture.of(work, limit=2, title="x" * 99)), FindingsTable(evidence), VerdictLine("as expected")):
+    for what in (
+        Gantt(Picture.of(work, load=Load(work.concurrency(), (Limit(2),), "x" * 99))),
+        FindingsTable(evidence),
+        VerdictLine("as expected"),
+    ):
         assert max(map(len, drawn(what, width, encoding))) <= width
     assert any("[11]" in line for line in drawn(Gantt(Picture.of(work)), width, encoding))
 
@@ -108,11 +111,12 @@ def test_load_over_the_limit_stands_above_the_line() -> None:
 
 
 def test_a_limit_may_change() -> None:
-    """A pool that is made larger has a line that steps up."""
-    limit = Curve(np.array([T0, T0 + 10]), np.array([2, 4]))
-    lines = drawn(Gantt(Picture.of(waves(), limit=limit), zone=UTC), width=8 + 57)
-    (higher,) = (line for line in lines if line.startswith("      5 "))
-    assert higher.count("▁") == 27
+    """A pool that is made larger has a line that steps up, and no line where nothing was limited."""
+    limits = (Limit(2, T0, T0 + 9), Limit(4, T0 + 10, T0 + 18))
+    load = Load(waves().concurrency(), limits, "slots of the calls")
+    lines = drawn(Gantt(Picture.of(waves(), load=load), zone=UTC), width=8 + 57)
+    (higher,) = (line for line in lines if line.startswith("limit 4 "))
+    assert higher[8:] == " " * 30 + "▁" * 24
     (lower,) = (line for line in lines if line.startswith("      3 "))
     assert lower[8:38] == "▁" * 6 + "█" * 24
 
@@ -260,22 +264,33 @@ def record(task: str, begin: float, end: float, **more: Any) -> dict[str, Any]:
 def test_a_run_is_shown_whole() -> None:
     """Title, picture, findings and verdict of a run stand one below the other."""
     records = [record("call", 0, 4), record("judge", 4, 5, pool="lab_control")]
-    limited = Measure(2, "peak slots of call", "slots", T0) == 2
+    limited = peak(Timeline.from_records(records[:1]), slots=True) == 2
     evidence = Evidence("pooled", (finding("Set pool slot limits", "claim", limited),))
     lines = drawn(run_view(Result(records, evidence), Console(width=80)))
     assert lines[0] == "106.2.1 Pools, scenario pooled"
-    assert "peak slots of call: 2, limit 2" in lines
+    assert "peak slots of call: 2 = 2 slots" in lines
     assert not any("judge" in line for line in lines)
     assert lines[-1] == "✓ as expected  run success, 1 of 1 findings hold, 12 s"
 
 
-def test_the_load_is_that_of_the_tasks_which_the_peak_names() -> None:
-    """Tasks that the limited peak does not speak of have rows, but are not counted against the limit."""
-    records = [record("call", 0, 4), record("control", 0, 4)]
-    limited = Measure(2, "peak slots of call", "slots", T0) <= 2
-    picture = lesson_picture(records, Evidence("s", (finding("b", "c", limited),)))
+def test_the_load_is_what_the_finding_measured() -> None:
+    """The panel shows the very curve of the limited peak, and the windows of one peak with a limit each."""
+    records = [record("call", 0, 4), record("control", 0, 4), record("call", 6, 9), record("call", 6, 8)]
+    calls = Timeline.from_records([one for one in records if one["task_id"] == "call"])
+    before, after = peak(calls, window=(None, T0 + 5)), peak(calls, window=(T0 + 5, None))
+    evidence = Evidence(
+        "s",
+        (
+            finding("first", "c", (peak(calls, "others") > 1) & (before == 1)),
+            finding("second", "c", after.between(2, 3) & (before <= 9)),
+        ),
+    )
+    picture = lesson_picture(records, Evidence.from_dict(evidence.to_dict()))
     assert picture.load is not None
-    assert (picture.load.curve.peak, picture.load.limit, len(picture.rows)) == (2, 2, 2)
+    assert picture.load.title == "peak concurrency of call: 1 = 1, then 2 <= 3"
+    assert picture.load.limits == (Limit(1, T0, T0 + 4), Limit(3, T0 + 6, T0 + 9))
+    assert picture.load.curve.at([T0 + 1, T0 + 5, T0 + 7, T0 + 8.5]).tolist() == [1, 0, 2, 1]
+    assert len(picture.rows) == 4
 
 
 def test_helper_runs_are_told_apart() -> None:

@@ -9,9 +9,9 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from backpressure.timeline import Curve, Timeline
+from backpressure.timeline import Timeline
 
-from backpressure_lab.render import Picture, svg
+from backpressure_lab.render import Limit, Load, Picture, svg
 
 T0 = 1_790_000_000.0
 NAME = "{http://www.w3.org/2000/svg}"
@@ -64,7 +64,8 @@ def test_it_needs_nothing_from_elsewhere() -> None:
 def test_names_are_escaped() -> None:
     """Whatever a task or a title is called, the document stays well-formed and says it as text."""
     evil = '</text><script>alert("x")</script>&amp;'
-    root = drawn(Picture.of(work(1, task_id=evil), title=evil), title=evil)
+    load = Load(work().concurrency(), (), evil)
+    root = drawn(Picture.of(work(1, task_id=evil), load=load), title=evil)
     assert not list(root.iter(f"{NAME}script"))
     assert evil in {text.text for text in root.iter(f"{NAME}text")}
 
@@ -86,13 +87,15 @@ def test_a_failed_instance_is_told_by_word_and_colour() -> None:
     assert [text.text for text in root.iter(f"{NAME}text") if text.get("class") == "failed"] == ["failed"]
 
 
-@pytest.mark.parametrize("limit", [3, Curve(np.array([T0, T0 + 5]), np.array([2, 3]))])
-def test_the_limit_is_a_line_over_the_load(limit: float | Curve) -> None:
-    """The limit has a path of its own, straight or in steps, and its last value beside it."""
-    root = drawn(Picture.of(work(), limit=limit))
-    (line,) = (path for path in root.iter(f"{NAME}path") if path.get("class") == "limit")
-    assert ("V" in str(line.get("d"))) is isinstance(limit, Curve)
+def test_limits_are_lines_over_the_load() -> None:
+    """Each limit has a line from when to when it was one, and the last has its value beside it."""
+    limits = (Limit(2, finish=T0 + 7), Limit(3, begin=T0 + 7))
+    root = drawn(Picture.of(work(), load=Load(work().concurrency(), limits, "calls")))
+    lines = [str(path.get("d")) for path in root.iter(f"{NAME}path") if path.get("class") == "limit"]
+    assert len(lines) == 2
+    assert lines[0].split("H")[1] == lines[1].split(" ")[0][1:]
     assert "limit 3" in {text.text for text in root.iter(f"{NAME}text")}
+    assert "limit 2 then 3." in str(root[1].text)
 
 
 def test_many_rows_are_cut_with_a_note() -> None:

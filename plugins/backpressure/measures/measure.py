@@ -11,20 +11,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Measure", "Part", "Value", "figure"]
 
+_MOST_DIGITS = 9
 _SHOWN = {"==": "=", "!=": "other than"}
 
 Value = float | int | str | tuple[Any, ...] | None
 
 
-def figure(value: Any, unit: str = "") -> str:
+Points = tuple[tuple[float, float], ...]
+
+
+def figure(value: Any, unit: str = "", digits: int = 3) -> str:
     """A value as people read it: whole numbers whole, others to three digits, a dash when there is none."""
     if value is None:
         return "-"
     if isinstance(value, list | tuple):
-        return ", ".join(figure(part) for part in value) + (f" {unit}" if unit else "")
+        return ", ".join(figure(part, digits=digits) for part in value) + (f" {unit}" if unit else "")
     if isinstance(value, float) and not value.is_integer():
-        digits = max(0, 2 - math.floor(math.log10(abs(value))))
-        text = f"{value:.{min(digits, 6)}f}"
+        places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        text = f"{value:.{min(places, 9)}f}"
         text = text.rstrip("0").rstrip(".") if "." in text else text
     else:
         text = f"{value:.0f}" if isinstance(value, float) else str(value)
@@ -46,6 +50,7 @@ class Measure:
         source: what it was measured on: "task instances", "upstream log".
         samples: how many records it rests on.
         detail: who or what was involved at that instant: "fetch[2], fetch[4] overlapped".
+        curve: for a peak, the curve that it is the peak of: instants and the values from then on.
     """
 
     value: Value
@@ -55,6 +60,7 @@ class Measure:
     source: str = "task instances"
     samples: int = 0
     detail: str = ""
+    curve: Points = ()
 
     def __post_init__(self) -> None:
         value: Any = self.value
@@ -164,6 +170,7 @@ class Part:
         source: what the measure was measured on.
         samples: how many records it rests on.
         detail: who or what was involved at that instant.
+        curve: for a peak, the curve that it is the peak of: instants and the values from then on.
     """
 
     measure: str
@@ -178,15 +185,31 @@ class Part:
     source: str
     samples: int
     detail: str = ""
+    curve: Points = ()
 
     def __str__(self) -> str:
-        return f"{self.measure}: {figure(self.observed)} {self.limited}"
+        return f"{self.measure}: {self.seen} {self.limited}"
+
+    @property
+    def seen(self) -> str:
+        """The value as people read it."""
+        return figure(self.observed, digits=self._digits)
 
     @property
     def limited(self) -> str:
         """The limit as people read it: "= 3 slots", "< 2.5 s (0.5 * makespan of fetch)"."""
         named = f" ({self.limit_name})" if self.limit_name else ""
-        return f"{_SHOWN.get(self.op, self.op)} {figure(self.limit, self.unit)}{named}"
+        return f"{_SHOWN.get(self.op, self.op)} {figure(self.limit, self.unit, self._digits)}{named}"
+
+    @property
+    def _digits(self) -> int:
+        """As many as it takes to see that two different numbers differ."""
+        digits = 3
+        while digits < _MOST_DIGITS and self.observed != self.limit:
+            if figure(self.observed, digits=digits) != figure(self.limit, digits=digits):
+                break
+            digits += 1
+        return digits
 
 
 @dataclass(frozen=True)
@@ -248,6 +271,7 @@ def _compare(
                 measure.source,
                 measure.samples,
                 measure.detail,
+                measure.curve,
             ),
         )
     )

@@ -46,6 +46,7 @@ ALWAYS: Window = (None, None)
 _NAMED_TASKS = 3
 _NAMED_INSTANCES = 6
 _LEAST = 3
+_MOST_POINTS = 1000  # evidence is kept as JSON, and a picture has no more columns than that
 
 
 def peak(
@@ -69,7 +70,9 @@ def peak(
     if highest is None:
         return Measure(None, name, unit)
     detail = f"{_listed(work, highest.rows.tolist())} overlapped"
-    return Measure(highest.value, name, unit, highest.at, samples=len(found), detail=detail)
+    curve = found.curve(slots=slots)
+    drawn = tuple(zip(curve.times.tolist(), curve.values.tolist(), strict=True)) if len(curve) <= _MOST_POINTS else ()
+    return Measure(highest.value, name, unit, highest.at, samples=len(found), detail=detail, curve=drawn)
 
 
 def depth(work: Timeline, label: str | None = None, *, at: float | None = None, now: float | None = None) -> Measure:

@@ -25,7 +25,7 @@ _MOST_LINES = 8
 
 def unit(load: Load) -> float:
     """How much one line stands for: 1 while that fits, and always so that a constant limit falls between two lines."""
-    limit = load.limit if isinstance(load.limit, int | float) and load.limit > 0 else None
+    limit = load.limits[0].value if len(load.limits) == 1 and load.limits[0].value > 0 else None
     if load.top <= _MOST_LINES and (limit is None or float(limit).is_integer()):
         return 1.0
     rough = load.top / _MOST_LINES
@@ -36,14 +36,14 @@ def load_lines(load: Load, edges: NDArray[np.float64], names: int, glyphs: Glyph
     """One text per line, the highest first; the limit is a line on top of what may be filled, and over it is red."""
     per_line = unit(load)
     values = load.curve.highest(edges).tolist()
-    limits = load.limits(edges)
+    limits = load.limits_at((edges[:-1] + edges[1:]) / 2)
     lines = max(math.ceil(load.top / per_line - 1e-9) + any(limit is not None for limit in limits), 1)
     full = len(glyphs.levels) - 1
     for line in range(lines, 0, -1):
         below = (line - 1) * per_line
         shown = f"{line * per_line:.1f}".removesuffix(".0")
-        if load.limit == below and load.curve.peak <= below:
-            shown = f"limit {figure(load.limit)}"
+        if load.curve.peak <= below == load.limits[-1].value if load.limits else False:
+            shown = f"limit {figure(load.limits[-1].value)}"
         text = Text(no_wrap=True).append(shown.rjust(names) + " ", "dim")
         for value, limit in zip(values, limits, strict=True):
             filled = min(max(math.ceil((value - below) / per_line * full - 1e-9), 0), full)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from backpressure.timeline import Curve, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backpressure.timeline import Curve, Timeline
     from numpy.typing import NDArray
 
-__all__ = ["KINDS", "Kind", "Load", "Picture", "Row", "Segment", "elapsed", "steps"]
+__all__ = ["KINDS", "Kind", "Limit", "Load", "Picture", "Row", "Segment", "elapsed", "steps"]
 
 Kind = Literal["deferred", "scheduled", "queued", "running"]
 KINDS: tuple[Kind, ...] = ("scheduled", "queued", "running", "deferred")
@@ -42,30 +42,39 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A limit, and from when to when it was one (seconds since the epoch)."""
+
+    value: float
+    begin: float = -math.inf
+    finish: float = math.inf
+
+
+@dataclass(frozen=True)
 class Load:
     """How many ran at once, or how many slots they took, and the limit on it.
 
     Attributes:
         curve: the load.
-        limit: what it must not exceed: a number, a curve where it changes, or None.
+        limits: what it must not exceed; several, one after the other, where it changes.
         title: what the load is of.
     """
 
     curve: Curve
-    limit: float | Curve | None
+    limits: tuple[Limit, ...]
     title: str
 
-    def limits(self, edges: NDArray[np.float64]) -> list[float | None]:
-        """The limit in each bin between two edges."""
-        if isinstance(self.limit, Curve):
-            return [float(value) for value in self.limit.at((edges[:-1] + edges[1:]) / 2)]
-        return [self.limit] * (len(edges) - 1)
+    def limits_at(self, instants: NDArray[np.float64]) -> list[float | None]:
+        """The limit at each instant; None where there is none."""
+        return [
+            next((limit.value for limit in self.limits if limit.begin <= when < limit.finish), None)
+            for when in instants.tolist()
+        ]
 
     @property
     def top(self) -> float:
         """The highest that load or limit gets."""
-        limit = self.limit.peak if isinstance(self.limit, Curve) else self.limit
-        return max(self.curve.peak, limit or 0, 1)
+        return max(self.curve.peak, 1, *(limit.value for limit in self.limits))
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,9 @@ class Picture:
         work: Timeline,
         *,
         names: Sequence[str] | None = None,
-        measured: Timeline | None = None,
-        limit: float | Curve | None = None,
+        load: Load | None = None,
+        limit: float | None = None,
         slots: bool = False,
-        title: str | None = None,
         now: float | None = None,
     ) -> Picture:
         """Picture task instances in the order in which they started, or would have.
@@ -94,10 +102,9 @@ class Picture:
         Args:
             work: what gets a row each.
             names: what to call the rows; their own names when left out.
-            measured: what is counted beneath; the same when left out.
-            limit: on what is counted.
-            slots: count pool slots, not instances.
-            title: of what is counted.
+            load: what is counted beneath; these task instances when left out.
+            limit: on these.
+            slots: count their pool slots.
             now: the instant at which the records were read; the last instant known when left out.
         """
         known = np.concatenate([getattr(work, stamp) for stamp in ("scheduled", "queued", "start", "end")])
@@ -108,10 +115,11 @@ class Picture:
         finish = max(last if now is None else now, begin + 0.001)
         called = work.names() if names is None else list(names)
         rows = [_row(work, row, called[row], finish) for row in _order(work)]
-        counted = work if measured is None else measured
-        curve = counted.concurrency(slots=slots, now=finish)
-        words = title or ("pool slots in use" if slots else "running at once")
-        return cls(tuple(row for row in rows if row.segments), begin, finish, Load(curve, limit, words))
+        if load is None:
+            words = "pool slots in use" if slots else "running at once"
+            limits = () if limit is None else (Limit(limit),)
+            load = Load(work.concurrency(slots=slots, now=finish), limits, words)
+        return cls(tuple(row for row in rows if row.segments), begin, finish, load)
 
     def edges(self, columns: int) -> NDArray[np.float64]:
         """The ends of so many bins of equal length."""

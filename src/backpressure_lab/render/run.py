@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from backpressure.timeline import Timeline
+import numpy as np
+from backpressure.timeline import Curve, Timeline
 from rich.console import Group
 from rich.text import Text
 
 from backpressure_lab.render.gantt import Gantt
-from backpressure_lab.render.picture import Picture
+from backpressure_lab.render.picture import Limit, Load, Picture
 from backpressure_lab.render.verdicts import FindingsTable, VerdictLine
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["lesson_picture", "run_view"]
 
 _CONTROL_POOL = "lab_control"
+_UPPER = {"==", "<=", "<"}
 
 
 class _Scenario(Protocol):
@@ -78,25 +79,29 @@ def run_view(result: _Result, console: Console) -> RenderableType:
 
 
 def lesson_picture(records: Sequence[dict[str, Any]], evidence: Evidence) -> Picture:
-    """The picture of a run's workload, its controllers left out, with the first peak that a finding limits beneath."""
+    """The picture of a run's workload, its controllers left out, over the peak that a finding limits, as measured."""
     everything = Timeline.from_records(records)
     work = everything.select(~everything.pool.isin(_CONTROL_POOL))
     if not len(work):
         work = everything
-    part = _limited(evidence)
-    if part is None:
-        return Picture.of(work, names=_names(work))
-    named = [task for task in work.task_id.present() if re.search(rf"\b{re.escape(task)}\b", part.measure)]
-    measured = work.select(task_id=named) if named else work
-    limit = part.limit if isinstance(part.limit, int | float) else None
-    title = f"{part.measure}: {part.observed}, limit {part.limit}"
-    return Picture.of(work, names=_names(work), measured=measured, limit=limit, slots=part.unit == "slots", title=title)
+    return Picture.of(work, names=_names(work), load=_limited(evidence))
 
 
-def _limited(evidence: Evidence) -> Part | None:
-    """The first comparison of a peak with an upper limit."""
+def _limited(evidence: Evidence) -> Load | None:
+    """The first peak with an upper limit, and other windows of the same peak with limits of their own."""
     parts = [part for finding in evidence.findings for part in finding.comparison.parts]
-    return next((part for part in parts if part.measure.startswith("peak ") and part.op in {"==", "<=", "<"}), None)
+    peaks = [part for part in parts if part.curve and part.op in _UPPER and isinstance(part.limit, int | float)]
+    taken: list[Part] = []
+    for part in (part for part in peaks if part.measure == peaks[0].measure):
+        if not taken or part.curve[0][0] >= taken[-1].curve[-1][0]:
+            taken.append(part)
+    if not taken:
+        return None
+    points = [point for part in taken for point in part.curve]
+    times, values = (np.array(column) for column in zip(*points, strict=True))
+    limits = tuple(Limit(float(str(part.limit)), part.curve[0][0], part.curve[-1][0]) for part in taken)
+    said = ", then ".join(f"{part.seen} {part.limited}" for part in taken)
+    return Load(Curve(times, values), limits, f"{taken[0].measure}: {said}")
 
 
 def _names(work: Timeline) -> list[str]:

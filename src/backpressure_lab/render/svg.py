@@ -6,14 +6,14 @@ import math
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from backpressure.timeline import Curve
-
 from backpressure_lab.render.glyphs import shortened
 from backpressure_lab.render.picture import KINDS, Load, Picture, Row, elapsed, steps
 from backpressure_lab.render.times import clock
 
 if TYPE_CHECKING:
     from datetime import tzinfo
+
+    from backpressure.timeline import Curve
 
 __all__ = ["svg"]
 
@@ -113,8 +113,8 @@ def _described(picture: Picture) -> str:
     text = f"{len(picture.rows)} task instances over {span}, each from scheduled over queued to running."
     if picture.load:
         text += f" Beneath, {picture.load.title}: {picture.load.curve.peak} at most"
-        limit = picture.load.limit
-        text += f", limit {_number(limit)}." if isinstance(limit, int | float) else "."
+        limits = " then ".join(_number(limit.value) for limit in picture.load.limits)
+        text += f", limit {limits}." if limits else "."
     return text
 
 
@@ -148,14 +148,12 @@ def _draw_load(canvas: _Canvas, picture: Picture, load: Load, top: float) -> Non
     for level in range(0, math.floor(load.top) + 1, step):
         canvas.text(left - 8, base - level * scale + 4, str(level), "quiet", "end")
     canvas.path("grid", f"M{_number(left)} {_number(base)}H{_number(right)}")
-    if load.limit is not None:
-        if isinstance(load.limit, Curve):
-            canvas.path("limit", _outline(picture, load.limit, base, scale))
-            last = float(load.limit.at([picture.finish])[0])
-        else:
-            last = float(load.limit)
-            canvas.path("limit", f"M{_number(left)} {_number(base - last * scale)}H{_number(right)}")
-        canvas.text(right + 6, base - last * scale + 4, f"limit {_number(last)}", "failed")
+    for limit in load.limits:
+        y = base - limit.value * scale
+        begin, finish = max(limit.begin, picture.begin), min(limit.finish, picture.finish)
+        canvas.path("limit", f"M{_number(_x(picture, begin))} {_number(y)}H{_number(_x(picture, finish))}")
+        if limit is load.limits[-1]:
+            canvas.text(right + 6, y + 4, f"limit {_number(limit.value)}", "failed")
 
 
 def _outline(picture: Picture, curve: Curve, base: float, scale: float) -> str:

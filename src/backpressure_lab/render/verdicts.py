@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backpressure.measures import figure
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -49,7 +48,7 @@ class FindingsTable:
         """Yield lines no wider than the terminal."""
         glyphs = Glyphs.of(options)
         parts = [part for finding in self.findings for part in finding.comparison.parts]
-        observed = max((min(len(figure(part.observed)), options.max_width // 4) for part in parts), default=1)
+        observed = max((min(len(part.seen), options.max_width // 4) for part in parts), default=1)
         measures = max((min(len(part.measure), options.max_width // 2) for part in parts), default=1)
         for finding in self.findings:
             yield self._heading(finding, glyphs, options.max_width)
@@ -84,7 +83,7 @@ def _line(part: Part, mark: str, widths: tuple[int, int]) -> Table:
     line.add_column(width=widths[0], overflow="fold")
     line.add_column(width=widths[1], overflow="fold", justify="right")
     line.add_column(overflow="fold")
-    line.add_row(Text(mark, "dim"), part.measure, Text(figure(part.observed), "bold"), part.limited)
+    line.add_row(Text(mark, "dim"), part.measure, Text(part.seen, "bold"), part.limited)
     return line
 
 
