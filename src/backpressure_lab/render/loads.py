@@ -24,12 +24,16 @@ _MOST_LINES = 8
 
 
 def unit(load: Load) -> float:
-    """How much one line stands for: 1 while that fits, and always so that a constant limit falls between two lines."""
+    """How much one line stands for: 1 while that fits, and always so that a single limit falls between two lines."""
     limit = load.limits[0].value if len(load.limits) == 1 and load.limits[0].value > 0 else None
     if load.top <= _MOST_LINES and (limit is None or float(limit).is_integer()):
         return 1.0
     rough = load.top / _MOST_LINES
-    return rough if limit is None else limit / max(math.floor(limit / rough), 1)
+    whole = math.ceil(rough)
+    if limit is None:
+        return float(whole)
+    dividing = (size for size in range(whole, 2 * whole) if (limit / size).is_integer())
+    return float(next(dividing, limit / max(math.floor(limit / rough), 1)))
 
 
 def load_lines(load: Load, edges: NDArray[np.float64], names: int, glyphs: Glyphs) -> Iterator[Text]:
@@ -37,7 +41,8 @@ def load_lines(load: Load, edges: NDArray[np.float64], names: int, glyphs: Glyph
     per_line = unit(load)
     values = load.curve.highest(edges).tolist()
     limits = load.limits_at((edges[:-1] + edges[1:]) / 2)
-    lines = max(math.ceil(load.top / per_line - 1e-9) + any(limit is not None for limit in limits), 1)
+    above = max((round(limit.value / per_line) + 1 for limit in load.limits), default=1)
+    lines = max(math.ceil(load.top / per_line - 1e-9), above)
     full = len(glyphs.levels) - 1
     for line in range(lines, 0, -1):
         below = (line - 1) * per_line
