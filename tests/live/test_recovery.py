@@ -23,7 +23,7 @@ def test_every_part_that_is_killed_comes_back(lab: Lab) -> None:
     names = [part["name"] for part in lab.state()["parts"] if part["phase"] not in ("done", "off")]
     wait_until(lambda: all(_healthy(lab, name, 0) for name in names), 120, "every part is healthy")
     for name in names:
-        before = lab.part(name)
+        before = wait_until(lambda name=name: lab.part(name)["pid"] and lab.part(name), 60, f"{name} runs")
         os.kill(before["pid"], signal.SIGKILL)
         wait_until(lambda name=name, pid=before["pid"]: lab.part(name)["pid"] not in (pid, None), 60, f"{name} is back")
         assert [process for process in lab.processes() if os.getsid(process.pid) == before["pid"]] == []
@@ -48,8 +48,8 @@ def test_a_run_survives_its_scheduler(lab: Lab) -> None:
     finally:
         thread.join()
     result = json.loads(done["run"].stdout)
-    assert result["state"] in ("success", "failed")
-    assert result["findings"], "the run came to its evidence"
+    assert result["state"] == "success"
+    assert len(result["findings"]) == 5, "the run came to its evidence"
 
 
 def test_a_lab_that_goes_down_ends_a_run_with_a_message(fresh_lab: Lab) -> None:

@@ -79,9 +79,10 @@ def celery_worker(name: str) -> Healthy:
 
         broker = f"redis+socket://{context.layout.sockets / 'valkey.sock'}"
         with Celery(broker=broker, set_as_current=False) as app:
+            lost = (OSError, *app.connection().connection_errors, *app.connection().channel_errors)
             try:
                 return bool(app.control.ping(destination=[name], timeout=1.0))
-            except (OSError, ValueError, app.connection().connection_errors):
+            except lost:
                 return False
 
     return ask

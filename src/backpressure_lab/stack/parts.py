@@ -47,6 +47,7 @@ def _airflow(*arguments: str) -> list[str]:
 def parts(context: Context, course: Course) -> list[Part]:
     """Every part of the lab, in the order in which they are started."""
     layout, ports = context.layout, context.ports
+    ready = ("postgres", "database")
     found = [
         # First, since it takes longest; its modules are imported while the database is still being made.
         Part("api-server", _python("backpressure_lab.stack.api_server"), health.airflow("metadatabase")),
@@ -69,19 +70,19 @@ def parts(context: Context, course: Course) -> list[Part]:
             health.http(ports.metrics),
             after=("postgres",),
         ),
-        Part("scheduler", _scheduler(), health.airflow("scheduler"), after=("database",), forked=True),
+        Part("scheduler", _scheduler(), health.airflow("scheduler"), after=ready, forked=True),
         Part(
             "dag-processor",
             _airflow("dag-processor"),
             health.airflow("dag_processor"),
-            after=("database",),
+            after=ready,
             forked=True,
         ),
         Part(
             "triggerer",
             _airflow("triggerer", "--skip-serve-logs"),
             health.airflow("triggerer"),
-            after=("database",),
+            after=ready,
             forked=True,
         ),
         Part("bootstrap", _python("backpressure_lab.stack.bootstrap"), after=("api-server",), once=True),
@@ -107,7 +108,7 @@ def _scheduler() -> list[str]:
 def _celery(context: Context, course: Course) -> list[Part]:
     """The broker, and the workers after everything else: they are the last that a learner needs."""
     broker = Part("valkey", health.valkey_command(context.layout), health.valkey)
-    rest = ("valkey", "bootstrap", "scheduler", "dag-processor", "triggerer")
+    rest = ("valkey", "postgres", "bootstrap", "scheduler", "dag-processor", "triggerer")
     workers = [
         Part(
             f"worker-{worker.name}",

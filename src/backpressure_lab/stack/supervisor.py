@@ -97,13 +97,20 @@ class Supervisor:
                 self._switch(part, state)
             if state.phase in ("waiting", "restarting") and self._may_start(part):
                 self._start(part, state)
-            elif state.phase == "starting" and part.healthy(self._context, state.since):
+            elif state.phase == "starting" and self._is_healthy(part, state):
                 self._enter(state, "healthy", "is healthy")
             if self._stop is not None:
                 return
         processes.reap()
         if self._state.phase == "starting":
             self._check_startup()
+
+    def _is_healthy(self, part: Part, state: PartState) -> bool:
+        try:
+            return part.healthy(self._context, state.since)
+        except Exception as error:  # noqa: BLE001 - a question that goes wrong must not bring down what it asks about
+            state.note = f"its health is not known: {error!r}"
+            return False
 
     def _check_startup(self) -> None:
         waited = [state for state in self._state.parts if self._parts[state.name].ready]
