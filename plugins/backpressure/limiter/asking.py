@@ -65,7 +65,7 @@ class Asking:
             raise ValueError(f"limiters must be one or more, each named once, not {[each for each, _ in limits]!r}")
         self._any_of = any_of
         self._largest = min(spec.limit for spec in specs)
-        self._only_rate = specs[0] if len(specs) == 1 and specs[0].kind == GCRA else None
+        self._only_rate = (specs[0].limit, specs[0].period) if len(specs) == 1 and specs[0].kind == GCRA else None
         self._columns = tuple(list(column) for column in zip(*specs, strict=True))
         self._fail_open = fail_open
         self._listeners = tuple(listeners)
@@ -103,7 +103,7 @@ class Asking:
         if cost != 1:
             check_cost(cost, self._largest)
         if self._only_rate is not None:
-            return GCRA_TAKE, (self._only_rate.limit, self._only_rate.period, cost, max_wait)
+            return GCRA_TAKE, (*self._only_rate, cost, max_wait)
         return TAKE, (*self._columns, int(self._any_of), 1, cost, max_wait)
 
     def _several(self, count: int, cost: int, max_wait: float | None) -> _Question:
@@ -112,6 +112,12 @@ class Asking:
             raise ValueError(f"count must be a whole number from 1 to {MOST_PERMITS}, not {count!r}")
         check_cost(cost, self._largest)
         return TAKE, (*self._columns, int(self._any_of), count, cost, nanoseconds("max_wait", max_wait))
+
+    def _decision(self, row: Result, cost: int) -> Decision:
+        if len(row) == 3 and not self._listeners:  # noqa: PLR2004 - a GCRA answer, the usual case
+            allowed, wait, remaining = row
+            return Decision(allowed, 0.0 if allowed else wait / NANOSECONDS, remaining)
+        return decision(self._answer(row, cost))
 
     def _answer(self, row: Result, cost: int) -> Answer:
         if row is _OPEN:
@@ -158,11 +164,11 @@ class Limiter(Asking):
             ValueError: `cost` is below 1, or above what the limit can ever grant.
             StorageError: the storage could not be asked.
         """
-        return decision(self._answer(self._ask(self._one(cost, 0)), cost))
+        return self._decision(self._ask(self._one(cost, 0)), cost)
 
     async def try_acquire_async(self, cost: int = 1) -> Decision:
         """Ask for a permit now, without blocking the event loop; see `try_acquire`."""
-        return decision(self._answer(await self._ask_async(self._one(cost, 0)), cost))
+        return self._decision(await self._ask_async(self._one(cost, 0)), cost)
 
     def acquire(self, cost: int = 1, timeout: float | None = None) -> Decision:
         """Wait for a permit. Who waits has a start reserved: nobody polls, and nobody is overtaken.

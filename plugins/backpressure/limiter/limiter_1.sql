@@ -36,13 +36,16 @@ SELECT
     to_timestamp(seen / 1e9) AS changed_at
 FROM {schema}.limiter;
 
--- The usual case, one permit of one rate, in as few steps as there are.
+-- One permit of one rate. The statement in backpressure/limiter/operations.py does the usual case by itself.
 CREATE FUNCTION {schema}.gcra_take_1(
     p_key bytea, p_burst bigint, p_interval bigint, p_cost bigint, p_max_wait bigint,
     OUT allowed boolean, OUT wait bigint, OUT remaining bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     settings text := {relaxed};
+    v_capacity constant bigint := p_burst * p_interval;
+    v_increment constant bigint := p_cost * p_interval;
+    v_max_wait constant bigint := least(p_max_wait, 315360000000000000);
     v_tat bigint;
     v_blocked bigint;
     v_allowance bigint;
@@ -59,14 +62,17 @@ BEGIN
     END LOOP;
     -- Only now: a time read while others held the row would be older than theirs.
     now := greatest({schema}.now_ns(), v_seen);
-    wait := greatest(now, v_blocked, v_tat + (p_cost - p_burst) * p_interval) - now;
-    IF v_allowance IS NOT NULL AND now < v_allowance_until AND p_cost > v_allowance THEN
+    IF v_allowance_until <= now THEN
+        v_allowance := NULL;
+    END IF;
+    wait := greatest(now, v_blocked, v_tat + v_increment - v_capacity) - now;
+    IF p_cost > v_allowance THEN
         wait := greatest(wait, v_allowance_until - now);
     END IF;
-    allowed := wait <= least(p_max_wait, 315360000000000000);
+    allowed := wait <= v_max_wait;
     IF allowed THEN
-        v_tat := greatest(v_tat, now + wait) + p_cost * p_interval;
-        IF v_allowance IS NOT NULL AND now + wait < v_allowance_until THEN
+        v_tat := greatest(v_tat, now + wait) + v_increment;
+        IF now + wait < v_allowance_until THEN
             v_allowance := v_allowance - p_cost;
         END IF;
         UPDATE {schema}.limiter l
@@ -76,11 +82,8 @@ BEGIN
     END IF;
     remaining := CASE
         WHEN v_blocked > now THEN 0
-        ELSE greatest(0, (now + p_burst * p_interval - greatest(v_tat, now)) / p_interval)
+        ELSE greatest(0, least(v_allowance, (now + v_capacity - greatest(v_tat, now)) / p_interval))
     END;
-    IF v_allowance IS NOT NULL AND now < v_allowance_until THEN
-        remaining := least(remaining, greatest(0, v_allowance));
-    END IF;
 END
 $$;
 

@@ -16,6 +16,7 @@ __all__ = ["damaged", "is_missing", "is_passing", "typed", "unavailable"]
 _MISSING = {"42883", "42P01", "3F000"}  # undefined_function, undefined_table, invalid_schema_name
 _ACCESS = {"28000", "28P01", "3D000", "42501"}  # invalid authorization, password, catalog; insufficient_privilege
 _PASSING = {
+    "26000",  # invalid_sql_statement_name: a pooler took the session away
     "25006",  # read_only_sql_transaction: a standby that has not been promoted yet
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected

@@ -4,14 +4,19 @@ from collections.abc import Sequence
 
 from backpressure.storage.protocol import Argument, Scalar
 
-__all__ = ["call", "literal"]
+__all__ = ["literal", "parameters", "quote_identifier"]
 
 
-def call(function: str, keys: tuple[str, ...], arguments: Sequence[Argument], *, many: bool) -> str:
-    """The statement that calls an operation's function."""
-    key = literal([key.encode() for key in keys]) if many else literal(keys[0].encode())
-    parts = [str(each) if type(each) is int else literal(each) for each in arguments]
-    return f"SELECT * FROM {function}({', '.join([key, *parts])})"  # noqa: S608 - the name is quoted, the rest literals
+def quote_identifier(name: str) -> str:
+    """A name, quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def parameters(keys: tuple[str, ...], arguments: Sequence[Argument], *, many: bool) -> str:
+    """Key and arguments of a function call."""
+    parts = [literal([key.encode() for key in keys]) if many else f"E'\\\\x{keys[0].encode().hex()}'"]
+    parts += [str(each) if type(each) is int else literal(each) for each in arguments]
+    return ",".join(parts)
 
 
 def literal(value: Argument) -> str:

@@ -1,24 +1,20 @@
-"""A few connections for all threads and event loops of one process."""
+"""A few sessions for all threads and event loops of one process."""
 
 import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from backpressure.storage import _connection
-from backpressure.storage._connection import Wait
+from backpressure.storage._connection import Session, Steps, Wait, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from concurrent.futures import Future
 
-    from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named like a value by psycopg2
-
-__all__ = ["ConnectionPool"]
+__all__ = ["SessionPool"]
 
 
-class ConnectionPool:
-    """Lends connections; who finds none waits in order of arrival.
+class SessionPool:
+    """Lends sessions; who finds none waits until one is given back.
 
     Args:
         dsn: what to connect to.
@@ -28,23 +24,25 @@ class ConnectionPool:
     def __init__(self, dsn: str, size: int) -> None:
         self._dsn = dsn
         self._size = size
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._idle: list[Connection] = []
-        self._waiting: deque[Future[None]] = deque()
-        self._lent_or_opening = 0
+        self._start()
 
-    def borrow(self, deadline: float) -> "Generator[Wait, None, Connection]":
-        """Take a connection, open a new one, or wait for one."""
+    def take_idle(self) -> Session | None:
+        """Take a session that is open and idle, if there is one."""
         if self._pid != os.getpid():
             # After a fork the sockets are the parent's. psycopg2 closes none that another process opened.
-            self.__init__(self._dsn, self._size)  # type: ignore[misc]
+            self._start()
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def borrow(self, deadline: float) -> Steps[Session]:
+        """Take a session, open a new one, or wait for one."""
         while True:
+            session = self.take_idle()
+            if session is not None:
+                return session
             with self._lock:
-                if self._idle:
-                    return self._idle.pop()
-                waiter = None if self._lent_or_opening < self._size else self._queue()
-                self._lent_or_opening += waiter is None
+                waiter = None if self._lent_or_idle < self._size else self._queue()
+                self._lent_or_idle += waiter is None
             if waiter is None:
                 return (yield from self._open(deadline))
             try:
@@ -53,39 +51,50 @@ class ConnectionPool:
                 self._leave(waiter)
                 raise
 
-    def give_back(self, connection: "Connection") -> None:
-        """End a loan. A closed connection makes room for a new one."""
+    def give_back(self, session: Session) -> None:
+        """End a loan. A closed session makes room for a new one."""
         with self._lock:
-            if connection.closed:
-                self._lent_or_opening -= 1
+            if session.closed:
+                self._lent_or_idle -= 1
             else:
-                self._idle.append(connection)
+                self._idle.append(session)
             self._wake_next()
 
     def discard_idle(self) -> None:
-        """Close every connection that is not lent."""
+        """Close every session that is not lent."""
         with self._lock:
-            idle, self._idle = self._idle, []
-            self._lent_or_opening -= len(idle)
+            idle = self._idle[:]
+            self._idle.clear()
+            self._lent_or_idle -= len(idle)
             for _ in idle:
                 self._wake_next()
-        for connection in idle:
-            connection.close()
+        for session in idle:
+            session.close()
 
-    def _open(self, deadline: float) -> "Generator[Wait, None, Connection]":
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._idle: list[Session] = []
+        self._waiting: deque[Future[None]] = deque()
+        self._lent_or_idle = 0
+
+    def _open(self, deadline: float) -> Steps[Session]:
         try:
-            return (yield from _connection.connect(self._dsn, deadline))
+            return (yield from open_session(self._dsn, deadline))
         except BaseException:
             with self._lock:
-                self._lent_or_opening -= 1
+                self._lent_or_idle -= 1
                 self._wake_next()
             raise
 
     def _queue(self) -> "Future[None]":
+        # The lock is held. Whoever gave a session back in between would have woken nobody.
         from concurrent.futures import Future  # noqa: PLC0415 - slow to import, and most processes never queue
 
         waiter: Future[None] = Future()
         self._waiting.append(waiter)
+        if self._idle:
+            self._wake_next()
         return waiter
 
     def _wake_next(self) -> None:

@@ -3,35 +3,27 @@
 import hashlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from backpressure.errors import SchemaTooNewError
-from backpressure.storage._connection import Wait, execute
-from backpressure.storage._literals import literal
+from backpressure.storage._connection import LOCK_TIMEOUT, Session, Wait
+from backpressure.storage._literals import literal, quote_identifier
 from backpressure.storage.protocol import Feature
 
-if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named like a value by psycopg2
-
-__all__ = ["install", "quote_identifier", "render", "script"]
-
-LOCK_TIMEOUT = "5s"
-"""How long a function waits for a record that somebody else holds, which takes microseconds unless that is a person."""
+__all__ = ["install", "render", "script"]
 
 CORE = Feature("core", version=1, folder=str(Path(__file__).parent), tables=())
-
-
-def quote_identifier(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def render(sql: str, schema: str) -> str:
     """Fill in a script's placeholders; see `backpressure.storage`."""
     bounded = f"set_config('lock_timeout', '{LOCK_TIMEOUT}', true)"
+    relaxed = f"{bounded} || set_config('synchronous_commit', 'off', true)"
+    # A session that is ours alone has both settings already (`Session.is_ours`), and reading is cheaper than setting.
+    relaxed_already = f"CASE current_setting('lock_timeout') WHEN '{LOCK_TIMEOUT}' THEN '' ELSE {relaxed} END"
     return (
         sql.replace("{schema}", quote_identifier(schema))
-        .replace("{relaxed}", f"{bounded} || set_config('synchronous_commit', 'off', true)")
+        .replace("{relaxed}", relaxed_already)
         .replace("{durable}", f"{bounded} || set_config('synchronous_commit', 'on', true)")
     )
 
@@ -44,7 +36,7 @@ def script(feature: Feature, above: int, schema: str) -> str:
     )
 
 
-def install(connection: "Connection", schema: str, feature: Feature, deadline: float) -> Generator[Wait, None, None]:
+def install(session: Session, schema: str, feature: Feature, deadline: float) -> Generator[Wait, None, None]:
     """Bring a feature's tables and functions to this release's version, whoever else is at it.
 
     Raises:
@@ -52,7 +44,7 @@ def install(connection: "Connection", schema: str, feature: Feature, deadline: f
     """
 
     def run(sql: str) -> Generator[Wait, None, list[tuple[Any, ...]]]:
-        return execute(connection, sql, deadline)
+        return session.execute(sql, deadline)
 
     quoted = quote_identifier(schema)
     try:
@@ -78,7 +70,7 @@ def install(connection: "Connection", schema: str, feature: Feature, deadline: f
                 )
         yield from run("COMMIT")
     except BaseException:
-        connection.close()
+        session.close()
         raise
 
 

@@ -2,18 +2,18 @@
 
 import contextlib
 import math
-import os
 import re
 import time
-from collections.abc import Generator
+from typing import NamedTuple
 
 import psycopg2
 
 from backpressure.clock import Clock, SystemClock
-from backpressure.storage import _failures, _schema
-from backpressure.storage._connection import DeadlineError, Wait, drive, drive_async, execute, pause
-from backpressure.storage._literals import call, literal
-from backpressure.storage._pool import ConnectionPool
+from backpressure.errors import StorageUnavailableError
+from backpressure.storage import _failures
+from backpressure.storage._connection import DeadlineError, Prepared, Session, Steps, drive, drive_async, pause
+from backpressure.storage._literals import literal, parameters, quote_identifier
+from backpressure.storage._pool import SessionPool
 from backpressure.storage.protocol import Argument, Feature, Operation, Result
 
 __all__ = ["PostgresStorage"]
@@ -25,12 +25,22 @@ FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
 
 
+class _Call(NamedTuple):
+    """An operation on its way. `deadline` is by `time.monotonic`, `seconds` what the caller allowed."""
+
+    operation: Operation
+    parameters: str
+    arity: int
+    seconds: float
+    deadline: float
+
+
 class PostgresStorage:
     """Runs each operation as one statement, a function call, in a transaction of its own.
 
     The tables are made when they are first missed, by whichever process comes first. Nothing connects before the first
     operation. One storage serves any number of threads and event loops, and goes on working after a fork and after a
-    restart of the server. It keeps no state in a session, so that it works through PgBouncer in transaction mode.
+    restart of the server. Behind PgBouncer in transaction mode, which it notices, it leaves nothing in a session.
 
     Args:
         dsn: libpq connection string or URI; `postgresql+psycopg2://` as SQLAlchemy writes it will do.
@@ -56,14 +66,37 @@ class PostgresStorage:
         self._timeout = _checked(timeout)
         # SQLAlchemy's spelling names the driver, which libpq does not know.
         self._dsn = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", dsn)
-        self._quoted = _schema.quote_identifier(schema)
-        self._pool = ConnectionPool(self._dsn, max_connections)
+        self._quoted = quote_identifier(schema)
+        self._pool = SessionPool(self._dsn, max_connections)
 
     def run(
         self, operation: Operation, keys: tuple[str, ...], *arguments: Argument, timeout: float | None = None
     ) -> Result:
         """Apply one operation; see `Storage.run`."""
-        return drive(self._run(operation, keys, arguments, timeout))
+        session = self._pool.take_idle()
+        prepared = session.prepared.get(operation.name) if session else None
+        if session is None or prepared is None or session.sweep_after <= 1:
+            if session is not None:
+                self._pool.give_back(session)
+            return drive(self._run(self._call(operation, keys, arguments, timeout)))
+        # The usual case: the same as `_attempt`, without the generators.
+        deadline = time.monotonic() + (self._timeout if timeout is None else _checked(timeout))
+        values = parameters(keys, arguments, many=operation.many)
+        try:
+            session.sweep_after -= 1
+            for start in prepared.in_turn():
+                rows = session.execute_now(f"{start}({values})", deadline)
+                if rows:
+                    return rows[0]
+                prepared.of_no_use()
+        except psycopg2.Error as error:
+            failure = error
+        except DeadlineError as late:
+            raise self._unavailable(self._call(operation, keys, arguments, timeout)) from late
+        finally:
+            self._pool.give_back(session)
+        call = self._call(operation, keys, arguments, timeout)
+        return drive(self._recover(call._replace(deadline=deadline), failure))
 
     async def run_async(
         self,
@@ -73,7 +106,7 @@ class PostgresStorage:
         timeout: float | None = None,  # noqa: ASYNC109 - as `Storage` has it
     ) -> Result:
         """Apply one operation; see `Storage.run_async`."""
-        return await drive_async(self._run(operation, keys, arguments, timeout))
+        return await drive_async(self._run(self._call(operation, keys, arguments, timeout)))
 
     def install(self, *features: Feature, timeout: float = 60.0) -> None:
         """Make or upgrade tables ahead of time, as a role that may; the role that uses them later need not create any.
@@ -95,22 +128,23 @@ class PostgresStorage:
         """Close the connections that are not in use; the next operation opens one again."""
         self._pool.discard_idle()
 
-    def _run(
+    def _call(
         self, operation: Operation, keys: tuple[str, ...], arguments: tuple[Argument, ...], timeout: float | None
-    ) -> Generator[Wait, None, Result]:
+    ) -> _Call:
         seconds = self._timeout if timeout is None else _checked(timeout)
-        deadline = time.monotonic() + seconds
-        sql = call(f"{self._quoted}.{operation.name}", keys, arguments, many=operation.many)
-        try:
-            return (yield from self._attempt(operation.feature, sql, deadline))
-        except psycopg2.Error as error:
-            return (yield from self._recover(operation, sql, deadline, seconds, error))
-        except DeadlineError as late:
-            raise _failures.unavailable(self._dsn, seconds, None) from late
+        values = parameters(keys, arguments, many=operation.many)
+        return _Call(operation, values, 1 + len(arguments), seconds, time.monotonic() + seconds)
 
-    def _recover(
-        self, operation: Operation, sql: str, deadline: float, seconds: float, failure: psycopg2.Error
-    ) -> Generator[Wait, None, Result]:
+    def _run(self, call: _Call) -> Steps[Result]:
+        try:
+            return (yield from self._attempt(call))
+        except psycopg2.Error as error:
+            failure = error
+        except DeadlineError as late:
+            raise self._unavailable(call) from late
+        return (yield from self._recover(call, failure))
+
+    def _recover(self, call: _Call, failure: psycopg2.Error) -> Steps[Result]:
         """Make the tables, or connect anew, until the operation succeeds or the time is up."""
         delay = 0.0
         installed = False
@@ -118,43 +152,72 @@ class PostgresStorage:
             try:
                 if _failures.is_missing(failure):
                     if installed:
-                        raise _failures.damaged(self.schema, operation, failure) from failure
-                    yield from self._install(operation.feature, deadline)
+                        raise _failures.damaged(self.schema, call.operation, failure) from failure
+                    yield from self._install(call.operation.feature, call.deadline)
                     installed = True
                 elif _failures.is_passing(failure):
                     # Connections of before a restart are all broken; the first new one is tried at once.
                     self._pool.discard_idle()
-                    yield from pause(delay, deadline)
+                    yield from pause(delay, call.deadline)
                     delay = min(2 * delay or FIRST_PAUSE, LONGEST_PAUSE)
                 else:
                     raise _failures.typed(self._dsn, failure) from failure
-                return (yield from self._attempt(operation.feature, sql, deadline))
+                return (yield from self._attempt(call))
             except psycopg2.Error as error:
                 failure = error
             except DeadlineError as late:
-                raise _failures.unavailable(self._dsn, seconds, failure) from late
+                raise self._unavailable(call, failure) from late
 
-    def _attempt(self, feature: Feature, sql: str, deadline: float) -> Generator[Wait, None, Result]:
-        connection = yield from self._pool.borrow(deadline)
+    def _attempt(self, call: _Call) -> Steps[Result]:
+        session = yield from self._pool.borrow(call.deadline)
         try:
-            (row,) = yield from execute(connection, sql, deadline)
-            if feature.tables and os.urandom(1) == b"\0":
+            yield from self._prepare(session, call)
+            prepared = session.prepared.get(call.operation.name)
+            plain = f"SELECT * FROM {self._quoted}.{call.operation.name}"  # noqa: S608 - a quoted name
+            for start in prepared.in_turn() if prepared else (plain,):
+                rows = yield from session.execute(f"{start}({call.parameters})", call.deadline)
+                if rows:
+                    break
+                if prepared:
+                    prepared.of_no_use()
+            session.sweep_after -= 1
+            if session.sweep_after <= 0:
+                session.sweep_after = Session.SWEEP_EVERY
                 with contextlib.suppress(psycopg2.Error, DeadlineError):
-                    yield from execute(connection, self._sweep(feature), deadline)
+                    yield from session.execute(self._sweep(call.operation.feature), call.deadline)
         finally:
-            self._pool.give_back(connection)
-        return row
+            self._pool.give_back(session)
+        return rows[0]
+
+    def _prepare(self, session: Session, call: _Call) -> Steps[None]:
+        """Prepare an operation's statements when it comes to a session for the second time, if that is ours."""
+        name, statement = call.operation.name, call.operation.statement
+        if name in session.prepared:
+            return
+        if name in session.seen and (yield from session.is_ours(call.deadline)):
+            places = ", ".join(f"${place}" for place in range(1, call.arity + 1))
+            sql = f"PREPARE {name} AS SELECT * FROM {self._quoted}.{name}({places})"  # noqa: S608 - a quoted name
+            if statement is not None:
+                sql += f"; PREPARE {name}_quick AS {statement.replace('{schema}', self._quoted)}"
+            yield from session.execute(sql, call.deadline)
+            session.prepared[name] = Prepared(f"EXECUTE {name}", statement and f"EXECUTE {name}_quick")
+        session.seen.add(name)
 
     def _sweep(self, feature: Feature) -> str:
-        tables = (f"{self._quoted}.{_schema.quote_identifier(table)}" for table in feature.tables)
+        tables = (f"{self._quoted}.{quote_identifier(table)}" for table in feature.tables)
         return "SELECT " + ", ".join(f"{self._quoted}.sweep_1({literal(table)})" for table in tables)
 
-    def _install(self, feature: Feature, deadline: float) -> Generator[Wait, None, None]:
-        connection = yield from self._pool.borrow(deadline)
+    def _install(self, feature: Feature, deadline: float) -> Steps[None]:
+        from backpressure.storage import _schema  # noqa: PLC0415 - once in the life of a database
+
+        session = yield from self._pool.borrow(deadline)
         try:
-            yield from _schema.install(connection, self.schema, feature, deadline)
+            yield from _schema.install(session, self.schema, feature, deadline)
         finally:
-            self._pool.give_back(connection)
+            self._pool.give_back(session)
+
+    def _unavailable(self, call: _Call, failure: psycopg2.Error | None = None) -> StorageUnavailableError:
+        return _failures.unavailable(self._dsn, call.seconds, failure)
 
 
 def _checked(timeout: float) -> float:

@@ -63,6 +63,9 @@ class Operation(NamedTuple):
         many: takes any number of keys, so that in PostgreSQL they come as `bytea[]` even when there is one.
         durable: whether a change must survive a crash of the storage's host once the caller has its result. Without it
             the last moments may be lost.
+        statement: for PostgreSQL, where every microsecond counts: a query that does the operation in the usual case,
+            and otherwise changes nothing and returns no row, so that the function is called. It has the function's
+            parameters as `$1`, `$2`, … and `{schema}`, and is used only in sessions that are ours alone.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Operation(NamedTuple):
     transition: Transition
     many: bool = False
     durable: bool = False
+    statement: str | None = None
 
 
 class Storage(Protocol):

@@ -1,0 +1,135 @@
+"""A permit held for a time."""
+
+import logging
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from backpressure.bulkhead.operations import RELEASE, RENEW
+from backpressure.clock import NANOSECONDS
+from backpressure.errors import StorageError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from backpressure.bulkhead.bulkhead import Bulkhead
+
+__all__ = ["Lease"]
+
+RENEWALS_PER_LEASE = 3
+"""Two may fail before the lease ends."""
+
+_log = logging.getLogger("backpressure.bulkhead")
+
+
+class Lease:
+    """A bulkhead's permit. It ends when it is released, or when its time is over and nobody renewed it.
+
+    As a context manager, `with` or `async with`, it renews itself in the background and is released at the end. If a
+    renewal comes too late, `lost` becomes true: somebody else may hold the permit by then.
+
+    Attributes:
+        cost: how many of the bulkhead's permits it holds.
+        lost: the lease ended while it was held.
+    """
+
+    def __init__(self, bulkhead: "Bulkhead", token: str, cost: int) -> None:
+        self.cost = cost
+        self.lost = False
+        self._bulkhead = bulkhead
+        self._token = token
+        self._since = bulkhead.storage.clock.monotonic_ns()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def renew(self) -> bool:
+        """Hold it for another full lease from now; False when it is lost.
+
+        Raises:
+            StorageError: the storage could not be asked; the lease runs on.
+        """
+        bulkhead = self._bulkhead
+        return self._kept(bulkhead.storage.run(RENEW, bulkhead.keys, self._token, bulkhead.lease_ns)[0])
+
+    async def renew_async(self) -> bool:
+        """Hold it for another full lease from now, without blocking the event loop."""
+        bulkhead = self._bulkhead
+        return self._kept((await bulkhead.storage.run_async(RENEW, bulkhead.keys, self._token, bulkhead.lease_ns))[0])
+
+    def release(self) -> bool:
+        """Give it back; False when it was lost, or released before.
+
+        Raises:
+            StorageError: the storage could not be asked; the permit is free when the lease ends.
+        """
+        self._over.set()
+        return self._given_back(self._bulkhead.storage.run(RELEASE, self._bulkhead.keys, self._token)[0])
+
+    async def release_async(self) -> bool:
+        """Give it back, without blocking the event loop."""
+        self._over.set()
+        row = await self._bulkhead.storage.run_async(RELEASE, self._bulkhead.keys, self._token)
+        return self._given_back(row[0])
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._renew_on, name=f"lease of {self._bulkhead.name}", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        try:
+            self.release()
+        except StorageError:
+            # The body's own result or exception matters more; the permit comes back by itself.
+            _log.warning("bulkhead %r: a permit could not be given back, its lease will end", self._bulkhead.name)
+
+    async def __aenter__(self) -> Self:
+        import asyncio  # noqa: PLC0415 - whoever comes here has it
+
+        self._task = asyncio.create_task(self._renew_on_async())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        try:
+            await self.release_async()
+        except StorageError:
+            _log.warning("bulkhead %r: a permit could not be given back, its lease will end", self._bulkhead.name)
+
+    def _renew_on(self) -> None:
+        while not self._over.wait(self._bulkhead.lease / RENEWALS_PER_LEASE):
+            try:
+                if not self.renew():
+                    return
+            except StorageError as error:
+                _log.warning("bulkhead %r: a lease was not renewed: %s", self._bulkhead.name, error)
+
+    async def _renew_on_async(self) -> None:
+        import asyncio  # noqa: PLC0415 - whoever comes here has it
+
+        while True:
+            await asyncio.sleep(self._bulkhead.lease / RENEWALS_PER_LEASE)
+            try:
+                if not await self.renew_async():
+                    return
+            except StorageError as error:
+                _log.warning("bulkhead %r: a lease was not renewed: %s", self._bulkhead.name, error)
+
+    def _kept(self, held: bool) -> bool:  # noqa: FBT001 - a storage's answer
+        if not held and not self.lost and not self._over.is_set():
+            self.lost = True
+            self._bulkhead.tell_lost(self.cost)
+        return held
+
+    def _given_back(self, held: bool) -> bool:  # noqa: FBT001 - a storage's answer
+        if held:
+            seconds = (self._bulkhead.storage.clock.monotonic_ns() - self._since) / NANOSECONDS
+            self._bulkhead.tell_released(self.cost, seconds)
+        return held
