@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["check_count", "check_name", "check_number", "check_seconds", "check_share"]
+__all__ = ["check_count", "check_name", "check_number", "check_seconds", "check_share", "check_text"]
 
 SHORTEST = 0.001
 """Seconds; a shorter time is within the noise of any clock shared over a network."""
@@ -39,12 +39,24 @@ def check_count(name: str, value: object, most: int) -> None:
 
 def check_name(name: object) -> str:
     """Return a name that every storage can keep, or raise."""
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"name must be text of 1 to {LONGEST_NAME} bytes in UTF-8, not {name!r}")
+    return _checked_text("name", name, 1, LONGEST_NAME)
+
+
+def check_text(name: str, value: object, least: int, most: int) -> str:
+    """Return a text of so many bytes in UTF-8 and no zero character, which PostgreSQL can't hold, or raise."""
+    text = _checked_text(name, value, least, most)
+    if "\0" in text:
+        raise ValueError(f"{name} must not hold a zero character: {text!r}")
+    return text
+
+
+def _checked_text(name: str, value: object, least: int, most: int) -> str:
+    if not isinstance(value, str) or (least and not value):
+        raise ValueError(f"{name} must be text of {least} to {most} bytes in UTF-8, not {value!r}")
     try:
-        size = len(name.encode())
+        size = len(value.encode())
     except UnicodeEncodeError:
-        raise ValueError(f"name must be Unicode text; {name!r} holds half of a surrogate pair") from None
-    if size > LONGEST_NAME:
-        raise ValueError(f"name must have at most {LONGEST_NAME} bytes in UTF-8; {name[:20]!r}… has {size}")
-    return name
+        raise ValueError(f"{name} must be Unicode text; {value!r} holds half of a surrogate pair") from None
+    if size > most:
+        raise ValueError(f"{name} must have at most {most} bytes in UTF-8; {value[:20]!r}… has {size}")
+    return value

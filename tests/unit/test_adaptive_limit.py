@@ -229,7 +229,7 @@ def test_throttle_sends_what_the_other_side_bears_and_a_little_more(capacity: fl
     assert sent / 3000 >= min(1.0, 1.6 * capacity)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_throttle_notices_a_recovery(seed: int) -> None:
     """A dead server still sees a request now and then, and within eight windows of its return it gets nearly all."""
     clock = ManualClock()

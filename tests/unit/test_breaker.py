@@ -571,6 +571,8 @@ def test_a_cancelled_probe_is_reported(storage: Storage) -> None:
         ("counted", "Exception"),
         ("counted", int),
         ("ignored", (ValueError, 3)),
+        ("host", ""),
+        ("host", "a\0b"),
     ],
 )
 def test_rejects_impossible_settings(memory: MemoryStorage, argument: str, value: object) -> None:

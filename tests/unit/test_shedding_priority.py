@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from backpressure.shedding.priority import PriorityThresholds, WaitingItem, plan_shedding
+from backpressure.shedding import PriorityThresholds, WaitingItem, plan_shedding
 from hypothesis import given
 from hypothesis import strategies as st
 

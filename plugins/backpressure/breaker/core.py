@@ -12,7 +12,7 @@ from backpressure.breaker.errors import CircuitOpenError
 from backpressure.breaker.settings import BreakerSettings
 from backpressure.breaker.state import Admission, Phase, Report, Result
 from backpressure.breaker.teller import Teller
-from backpressure.checks import check_name
+from backpressure.checks import check_name, check_text
 from backpressure.clock import seconds
 from backpressure.errors import StorageError
 from backpressure.storage.protocol import Argument, Storage
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _entered: "ContextVar[tuple[tuple[BreakerCore, Attempt], ...]]" = ContextVar("_entered", default=())
 """The `with` blocks that this thread or coroutine is in, innermost last."""
+
+
+LONGEST_HOST = 255
 
 
 class BreakerCore:
@@ -79,7 +82,7 @@ class BreakerCore:
         self._classifier = Classifier(counted, ignored, is_failure)
         self._fail_open = fail_open
         self._timeout = timeout
-        self._host = os.uname().nodename if host is None else host
+        self._host = os.uname().nodename if host is None else check_text("host", host, 1, LONGEST_HOST)
         self._teller = Teller(self.name, listeners)
         self._admit_rules = self.settings.admit_rules
         self._record_rules = self.settings.record_rules

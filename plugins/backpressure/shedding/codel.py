@@ -5,115 +5,91 @@ drains only makes everything late. So nothing is shed until every item taken fro
 `target` for a whole `interval`; then one is shed, and the next ones sooner and sooner (the interval divided by the
 square root of their number) until the waiting time is below the target again.
 
-Pure functions: the one who takes items from the queue asks about each, in the order taken.
+Pure functions here; `CoDelShedder` shares the state between all who take items from one queue.
 """
 
 import math
-from dataclasses import dataclass, replace
-
-from backpressure.checks import check_seconds
+from typing import NamedTuple
 
 MEMORY = 16
 """Intervals for which the rate of an earlier time of shedding is remembered (RFC 8289, section 5.5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class CoDelSettings:
-    """How long items may wait.
+class CoDelRules(NamedTuple):
+    """How long items may wait, in nanoseconds.
 
     Attributes:
-        interval: Seconds of standing delay after which shedding begins; about the longest time that a normal burst
-            needs to drain.
-        target: Seconds of waiting that are good; None: a twentieth of the interval, as the RFC recommends.
-
-    Raises:
-        ValueError: A setting is outside its range.
+        interval: Standing delay after which shedding begins.
+        target: Waiting that is good.
     """
 
-    interval: float
-    target: float | None = None
-
-    def __post_init__(self) -> None:
-        check_seconds("interval", self.interval)
-        if self.target is not None:
-            check_seconds("target", self.target)
-            if self.target > self.interval:
-                raise ValueError(f"target must be at most the interval, {self.interval}, not {self.target}")
-
-    @property
-    def good_delay(self) -> float:
-        """Seconds of waiting that are good."""
-        return self.interval / 20 if self.target is None else self.target
+    interval: int
+    target: int
 
 
-@dataclass(frozen=True, slots=True)
-class CoDelState:
-    """What CoDel remembers between two items. Instants are seconds on any clock that does not jump.
+class CoDelState(NamedTuple):
+    """What CoDel remembers between two items. Instants are nanoseconds.
 
     Attributes:
-        first_above: When shedding may begin, if the delay stays above the target; None while it is below.
+        first_above: When shedding may begin, if the delay stays above the target; 0 while it is below.
         shedding: Whether it sheds.
         next_shed: When the next item is shed, while shedding.
-        count: Items shed in this time of shedding.
-        last_count: `count` as this time of shedding began.
+        number: Items shed in this time of shedding; at its start, the number that its rate goes on from.
+        began_at: `number` as this time of shedding began.
         due: Whether `next_shed` must move on if the next item, too, has waited too long.
     """
 
-    first_above: float | None = None
+    first_above: int = 0
     shedding: bool = False
-    next_shed: float = 0.0
-    count: int = 0
-    last_count: int = 0
+    next_shed: int = 0
+    number: int = 0
+    began_at: int = 0
     due: bool = False
 
 
-def taken(
-    state: CoDelState, settings: CoDelSettings, now: float, waited: float, remaining: int
-) -> tuple[CoDelState, bool]:
+def taken(state: CoDelState, rules: CoDelRules, now: int, waited: int, remaining: int) -> tuple[CoDelState, bool]:
     """Whether to shed the item just taken from the queue.
 
     Args:
         state: What the last call returned.
-        settings: Target and interval.
+        rules: Target and interval.
         now: The instant at which it is taken.
-        waited: Seconds it spent in the queue.
+        waited: Nanoseconds it spent in the queue.
         remaining: Items left in the queue. The last one is never shed: there is nothing behind it to help.
     """
-    state, too_long = _judge(state, settings, now, waited, remaining)
+    state, too_long = _judge(state, rules, now, waited, remaining)
     if state.shedding:
         if not too_long:
-            return replace(state, shedding=False, due=False), False
+            return state._replace(shedding=False, due=False), False
         if state.due:
-            state = replace(state, next_shed=_next(state.next_shed, settings, state.count), due=False)
+            state = state._replace(next_shed=_next(state.next_shed, rules, state.number), due=False)
         if now < state.next_shed:
             return state, False
-        return replace(state, count=state.count + 1, due=True), True
+        return state._replace(number=state.number + 1, due=True), True
     if not too_long:
         return state, False
-    shed_before = state.count - state.last_count
-    recent = now - state.next_shed < MEMORY * settings.interval
-    count = shed_before if shed_before > 1 and recent else 1
-    state = replace(
-        state, shedding=True, count=count, last_count=count, next_shed=_next(now, settings, count), due=False
+    shed_before = state.number - state.began_at
+    recent = now - state.next_shed < MEMORY * rules.interval
+    number = shed_before if shed_before > 1 and recent else 1
+    return (
+        state._replace(shedding=True, number=number, began_at=number, next_shed=_next(now, rules, number), due=False),
+        True,
     )
-    return state, True
 
 
 def emptied(state: CoDelState) -> CoDelState:
     """The state after the queue was found empty: no delay stands, and shedding ends."""
-    return replace(state, first_above=None, shedding=False, due=False)
+    return state._replace(first_above=0, shedding=False, due=False)
 
 
-def _judge(
-    state: CoDelState, settings: CoDelSettings, now: float, waited: float, remaining: int
-) -> tuple[CoDelState, bool]:
+def _judge(state: CoDelState, rules: CoDelRules, now: int, waited: int, remaining: int) -> tuple[CoDelState, bool]:
     """Whether the delay has been above the target for a whole interval."""
-    if waited < settings.good_delay or remaining < 1:
-        return replace(state, first_above=None), False
-    if state.first_above is None:
-        return replace(state, first_above=now + settings.interval), False
+    if waited < rules.target or remaining < 1:
+        return state._replace(first_above=0), False
+    if state.first_above == 0:
+        return state._replace(first_above=now + rules.interval), False
     return state, now >= state.first_above
 
 
-def _next(instant: float, settings: CoDelSettings, count: int) -> float:
-    return instant + settings.interval / math.sqrt(count)
+def _next(instant: int, rules: CoDelRules, number: int) -> int:
+    return instant + round(rules.interval / math.sqrt(number))
