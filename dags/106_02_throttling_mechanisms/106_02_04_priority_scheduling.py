@@ -7,9 +7,8 @@ When they open, each free slot goes to the highest `priority_weight` that waits.
 kept for the light ones; and two runs of a DAG with a task for each weight rule, of which the second is urgent.
 
 **Expected behaviour.** Important tasks are scheduled first. A weight is fixed when the task instance is created, and
-orders what waits: it neither stops what runs nor matters once a task is handed to the executor.
-
-**Scenario `ample`.** The same work in pools that never fill: nothing waits, so weights decide nothing.
+orders what waits: it neither stops what runs nor matters once a task is handed to the executor. In scenario `ample` the
+pools never fill: nothing waits, so weights decide nothing.
 """
 
 from __future__ import annotations
@@ -36,13 +35,14 @@ def call(number: int = 0) -> None:
     time.sleep(0.5)
 
 
+# [rules]
 with DAG(dag_id="106_02_04_priority_scheduling__rules", schedule=None):
     for rule in ("downstream", "upstream", "absolute"):
         parent = call.override(task_id=f"parent_{rule}", pool=RULES, weight_rule=rule, priority_weight=1)()
         parent >> call.override(task_id=f"child_{rule}", weight_rule=rule, priority_weight=5)()
     call.override(task_id="loner", pool=RULES, priority_weight=3)()
     call.override(task_id="custom", pool=RULES, weight_rule="backpressure.airflow.priority.UrgentFirst")()
-
+# [/rules]
 with DAG(
     dag_id="106_02_04_priority_scheduling",
     schedule=None,
