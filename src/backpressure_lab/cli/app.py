@@ -141,7 +141,7 @@ def check(*, fix: Annotated[bool, typer.Option("--fix", help="Bring the pages' e
 def main() -> None:
     """Run a command; an error that a user can do something about is shown without a traceback."""
     try:
-        app()
+        app(prog_name="./lab")
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         sys.exit(error.code)
