@@ -162,8 +162,8 @@ def test_a_silent_probe_is_given_up(storage: Storage) -> None:
     assert caught.value.retry_after == pytest.approx(0.001)
     clock_of(storage).advance(caught.value.retry_after)
     with breaker:
-        breaker._leave(dead, breaker._classifier.of_exception(UpstreamError()))
-        breaker._leave(dead, breaker._classifier.of_value("late"))
+        breaker._leave(dead, breaker.classifier.of_exception(UpstreamError()))
+        breaker._leave(dead, breaker.classifier.of_value("late"))
         assert breaker.state == "half_open"
     assert breaker.state == "closed"
 
@@ -172,7 +172,7 @@ def test_late_results_do_not_count_against_a_later_state(storage: Storage) -> No
     """Calls that began before an opening and end after it neither delay, nor close, nor reopen the breaker."""
     breaker = CircuitBreaker("partner_x", storage, failure_threshold=1)
     old = [breaker._enter() for _ in range(4)]
-    failure = breaker._classifier.of_exception(UpstreamError())
+    failure = breaker.classifier.of_exception(UpstreamError())
     breaker._leave(old[0], failure)
     until = breaker.snapshot().opens_again_in
     breaker._leave(old[1], failure)

@@ -57,9 +57,9 @@ class CircuitBreaker(BreakerCore):
             return cast("T", self._fall_back(refusal))
         try:
             value = function(*args, **kwargs)
-            result = self._classifier.of_value(value)
+            result = self.classifier.of_value(value)
         except BaseException as error:
-            result = self._classifier.of_exception(error)
+            result = self.classifier.of_exception(error)
             self._leave(attempt, result)
             if result is Result.FAILURE and isinstance(error, Exception) and self.fallback is not None:
                 return cast("T", self._fall_back(error))
@@ -75,9 +75,9 @@ class CircuitBreaker(BreakerCore):
             return cast("T", await self._fall_back_async(refusal))
         try:
             value = await function(*args, **kwargs)
-            result = self._classifier.of_value(value)
+            result = self.classifier.of_value(value)
         except BaseException as error:
-            result = self._classifier.of_exception(error)
+            result = self.classifier.of_exception(error)
             await self._leave_async(attempt, result)
             if result is Result.FAILURE and isinstance(error, Exception) and self.fallback is not None:
                 return cast("T", await self._fall_back_async(error))

@@ -79,7 +79,7 @@ class BreakerCore:
         check_matcher("counted", counted)
         check_matcher("ignored", ignored)
         self.fallback = fallback
-        self._classifier = Classifier(counted, ignored, is_failure)
+        self.classifier = Classifier(counted, ignored, is_failure)
         self._fail_open = fail_open
         self._timeout = timeout
         self._host = os.uname().nodename if host is None else check_text("host", host, 1, LONGEST_HOST)
@@ -120,7 +120,7 @@ class BreakerCore:
     def _judge(self, attempt: Attempt, error: BaseException | None) -> Result:
         """How a `with` block ended."""
         if error is not None:
-            return self._classifier.of_exception(error)
+            return self.classifier.of_exception(error)
         return attempt.judged or Result.SUCCESS
 
     def _push(self, attempt: Attempt) -> Attempt:
