@@ -5,7 +5,7 @@
 **What to watch.** The limit is one of each *run*, whatever its name and older texts say: two runs have six tasks active
 between them. What bounds them together is a pool: of two runs in a pool of four slots, four tasks are active. Active is
 queued or running; whatever is above the limit waits as *scheduled*, although the pools have free slots. Heavy tasks
-that are released while light ones wait go first. A DAG that allows six tasks finishes the same run sooner.
+that are released while light ones wait go first. A DAG that allows five tasks at once finishes sooner.
 
 **Expected behaviour.** Task-level concurrency control: three active tasks in each run, never more.
 
@@ -22,43 +22,39 @@ from airflow.sdk import DAG, Param, task
 from backpressure.airflow.evidence import evidence
 from backpressure.airflow.run import CONTROL, Run
 from backpressure.findings import Finding, finding
-from backpressure.measures import duration, gate, inversions, makespan, overtakes, peak
-from backpressure.measures.samples import reading
+from backpressure.measures import inversions, makespan, overtakes, peak
+from backpressure.measures.samples import reading, share
 
 LESSON = "106_02_03_max_active_tasks"
 POOL, SLOTS = "max_active_tasks", 4
-LIMIT, MORE, MANY = 3, 6, 64
-SECONDS = 3.0
-# Of which helper DAG the runs are: a pair, a pair in a small pool, and one with a higher limit.
-HELPERS = {"limited": ("limited", "pooled", "faster"), "wide": ("wide", "wide", "wide")}
+LIMIT, MORE, MANY = 3, 5, 64
+SECONDS = 2.5
+# [limits]
+# For each helper DAG its max_active_tasks, its pool, and how many light tasks a run has.
+DAGS = {"limited": (LIMIT, None, 5), "pooled": (LIMIT, POOL, 2), "higher": (MORE, None, 5), "wide": (MANY, None, 5)}
+# [/limits]
+# The runs, and of which helper DAG each is.
+NARROW = {"pair-1": "limited", "pair-2": "limited", "pooled-1": "pooled", "pooled-2": "pooled", "higher": "higher"}
+RUNS = {"limited": NARROW, "wide": dict.fromkeys(NARROW, "wide")}
 
 
 @task(weight_rule="absolute")
 def work(number: int) -> None:
-    """Some work; the run's other tasks may do theirs at the same time, as far as a limit lets them."""
+    """Some work, done beside that of the run's other tasks as far as a limit lets it."""
     time.sleep(SECONDS)
 
 
 @task(weight_rule="absolute", priority_weight=100)
 def release() -> None:
     """Let the heavy work go when the light has been waiting for a while; this task counts towards the limit, too."""
-    time.sleep(SECONDS / 2)
+    time.sleep(SECONDS / 5)
 
 
-def helper(name: str, limit: int, pool: str = "default_pool", light: int = 6) -> None:
-    """Make a helper DAG: light work at once, heavy work later."""
+for name, (limit, pool, light) in DAGS.items():
     with DAG(dag_id=f"{LESSON}__{name}", schedule=None, max_active_tasks=limit):
-        heavy = work.override(task_id="heavy", priority_weight=10, pool=pool).expand(number=[0, 1])
+        heavy = work.override(task_id="heavy", priority_weight=10, pool=pool)(0)
         release.override(pool=pool)() >> heavy
         work.override(task_id="light", pool=pool).expand(number=list(range(light)))
-
-
-# [limits]
-helper("limited", LIMIT)
-helper("pooled", LIMIT, POOL, light=3)
-helper("faster", MORE)
-helper("wide", MANY)
-# [/limits]
 
 with DAG(
     dag_id=LESSON,
@@ -74,50 +70,54 @@ with DAG(
         """Make the pool, trigger the five runs, and read the free slots of the default pool until they are over."""
         run = Run.current()
         slots = run.create_pool(POOL, SLOTS).slots
-        pair, pooled, faster = (f"{LESSON}__{name}" for name in HELPERS[run.scenario])
-        pairs = [(dag, f"{label}-{number}") for dag, label in ((pair, "pair"), (pooled, "pooled")) for number in (1, 2)]
-        run.trigger_together([*pairs, (faster, "faster")])
-        samples = run.sample_pool("default_pool", lambda: run.helper_runs_over(pair, pooled, faster), seconds=100)
+        run.trigger_together(runs := [(f"{LESSON}__{name}", label) for label, name in RUNS[run.scenario].items()])
+        samples = run.sample_pool("default_pool", lambda: run.helper_runs_over(*dict(runs)), seconds=100)
         return {"slots": slots, "open": min(sample["open"] for sample in samples)}
 
     @evidence
     def judge(run: Run) -> Iterator[Finding]:
         """Compare when tasks were active, in each run and together, with the limits of DAG and pool."""
         seen = run.result("trigger_runs")
-        dags = [f"{LESSON}__{name}" for name in HELPERS[run.scenario]]
-        pooled, faster = run.helpers(dags[1], label="pooled"), run.helpers(dags[2], label="faster")
-        first, second = (run.helpers(dags[0], label=label) for label in ("pair-1", "pair-2"))
-        queueing = first.select(task_id=("light", "heavy"))
+        dags = {label: f"{LESSON}__{name}" for label, name in RUNS[run.scenario].items()}
+        first, second, pooled, pooled_too, higher = (run.helpers(dag, label=label) for label, dag in dags.items())
+        light, waiting = first.select(task_id="light"), first.select(task_id=("light", "heavy"))
         active = partial(peak, begin="queued", finish="end")
+        limits = (run.api.dag(dags[label])["max_active_tasks"] for label in ("pair-1", "higher"))
+        limit, more = (reading(value, "max_active_tasks", "DAGs over REST") for value in limits)
         yield finding(
             "Set max_active_tasks on DAG",
-            "in each run as many tasks are active as the DAG's limit says, and more than that in two runs together",
-            (active(first, "the first run") == LIMIT)
+            "each of two runs has as many tasks active as the limit says, so more than that are active together",
+            (limit == LIMIT)
+            & (active(first, "the first run") == LIMIT)
             & (active(second, "the second run") == LIMIT)
             & (active(first | second, "both") > LIMIT),
         )
-        slots = reading(seen["slots"], "slots of the pool", "pools over REST")
         yield finding(
             "Interaction with pools",
             "where two runs share a pool that is smaller than their limits together, the pool is what binds",
-            (active(pooled, "two runs in a pool", slots=True) == slots) & (slots < 2 * LIMIT),
+            (share(pooled.pool.isin(POOL), "tasks in the pool") == 1)
+            & (
+                active(pooled | pooled_too, "both", slots=True)
+                == reading(seen["slots"], "pool slots", "pools over REST")
+            ),
         )
         yield finding(
             "Task queuing",
-            "what is above the limit waits as scheduled, for longer than a task takes, although slots are free",
-            (gate(queueing, "max", "the first run") > duration(queueing, label="its tasks"))
+            "what is above the limit stays scheduled until others have ended, although slots of the pool are free",
+            (share(light.queued >= light.end.min(), "light tasks queued after another's end") > 0.3)
             & (reading(seen["open"], "free slots of default_pool, at the least", "pool samples") > 0),
         )
         yield finding(
             "Priority considerations",
-            "under the limit heavy tasks overtake light ones that have waited for longer, and never stand behind them",
-            (overtakes(queueing, "the first run") > 0) & (inversions(queueing, "the first run") == 0),
+            "under the limit the heavy task overtakes light ones that have waited longer, and never stands behind one",
+            (overtakes(waiting, "the first run") > 0) & (inversions(waiting, "the first run") == 0),
         )
         yield finding(
             "Performance tuning",
-            "with a higher limit more of the same tasks are active, and the run is over sooner",
-            (active(faster, "the run with the higher limit") == MORE)
-            & (makespan(faster, "it") < 0.8 * makespan(first, "the first run")),
+            "with a higher limit as many tasks are active, and the light ones are through sooner",
+            (more == MORE)
+            & (active(higher, "the run with the higher limit") == MORE)
+            & (makespan(higher.select(task_id="light"), begin="scheduled") < makespan(light, begin="scheduled")),
         )
 
     trigger_runs() >> judge()
