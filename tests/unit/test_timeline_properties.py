@@ -144,10 +144,10 @@ def test_pairs_are_what_a_loop_over_all_pairs_finds(work: list[Instance], now: i
     st.lists(st.tuples(st.integers(1, 9), st.integers(0, 20), st.integers(0, 12)), max_size=60),
     st.integers(1, 4),
     st.integers(1, 3),
-    st.integers(0, 3),
+    st.integers(1, 40),
 )
 def test_pairs_are_counted_alike_however_the_work_is_divided(
-    waits: list[tuple[int, int, int]], small: int, leaf: int, few: int
+    waits: list[tuple[int, int, int]], small: int, leaf: int, wide: int
 ) -> None:
     """Parting by weight, wide and narrow nodes and leaves give the same counts as comparing every pair at once."""
     weight = np.array([w for w, _, _ in waits], np.int64)
@@ -159,7 +159,7 @@ def test_pairs_are_counted_alike_however_the_work_is_divided(
         patch.setattr(priority, "_SMALL", small)
         patch.setattr(priority, "_FIRST_LOOK", leaf)
         patch.setattr(permutation, "_LEAF", leaf)
-        patch.setattr(permutation, "_FEW_NODES", few)
+        patch.setattr(permutation, "_WIDE", wide)
         assert priority.count_pairs(weight, scheduled, queued) == expected
 
 

@@ -25,7 +25,7 @@ Number = TypeVar("Number", np.int32, np.int64)
 _WORD = 63
 _MOST_GROUPS = 8
 _LEAF = 16  # leaves hold one to two times as many; their pairs are compared
-_FEW_NODES = 64
+_WIDE = 16384  # nodes of at least so many elements are parted one by one
 
 
 def take(values: NDArray[Number], index: NDArray[Any]) -> NDArray[Number]:
@@ -95,7 +95,7 @@ def group_inversions(values: NDArray[np.int32], group: Groups, groups: int) -> i
     total = 0
     for level in range(levels, 0, -1):
         width = leaf << level
-        if len(packed) // width <= _FEW_NODES:
+        if width >= _WIDE:
             total += sum(
                 _part(packed[begin : begin + width], begin + width // 2, counters, bits)
                 for begin in range(0, len(packed), width)
