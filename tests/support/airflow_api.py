@@ -35,9 +35,7 @@ class Airflow:
         mask = params.get("update_mask")
         if name == "default_pool":
             if not mask or set(body) - {"slots", "include_deferred"}:
-                raise AirflowError(
-                    "PATCH", path, 400, "Only slots and included_deferred can be modified"
-                )
+                raise AirflowError("PATCH", path, 400, "Only slots and included_deferred can be modified")
         elif not {"pool", "slots", "include_deferred"} <= set(body) or "name" in body:
             raise AirflowError("PATCH", path, 422, "fields")
         self.pools[name].update({key: value for key, value in body.items() if key != "pool"})

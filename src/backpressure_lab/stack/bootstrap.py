@@ -100,8 +100,8 @@ def main() -> None:
             ensure_connection(api, connection)
         for name, change in pools.ensure_all(api, specs()).items():
             print(f"pool {name}: {change}")
-        for change in borrowed.give_back(api):
-            print(f"gave back for a run that was cut off: {change}")
+        for loan in borrowed.give_back(api):
+            print(f"gave back for a run that was cut off: {loan}")
 
 
 if __name__ == "__main__":
