@@ -81,6 +81,7 @@ with DAG(
         dags = {label: f"{LESSON}__{name}" for label, name in RUNS[run.scenario].items()}
         first, second, pooled, pooled_too, higher = (run.helpers(dag, label=label) for label, dag in dags.items())
         light, waiting = first.select(task_id="light"), first.select(task_id=("light", "heavy"))
+        pooled, slots = pooled | pooled_too, reading(seen["slots"], "slots of the pool", "pools over REST")
         active = partial(peak, begin="queued", finish="end")
         limits = (run.api.dag(dags[label])["max_active_tasks"] for label in ("pair-1", "higher"))
         limit, more = (reading(value, "max_active_tasks", "DAGs over REST") for value in limits)
@@ -95,11 +96,7 @@ with DAG(
         yield finding(
             "Interaction with pools",
             "where two runs share a pool that is smaller than their limits together, the pool is what binds",
-            (share(pooled.pool.isin(POOL), "tasks in the pool") == 1)
-            & (
-                active(pooled | pooled_too, "both", slots=True)
-                == reading(seen["slots"], "pool slots", "pools over REST")
-            ),
+            (share(pooled.pool.isin(POOL), "tasks in the pool") == 1) & (active(pooled, "both", slots=True) == slots),
         )
         yield finding(
             "Task queuing",

@@ -1,13 +1,11 @@
 """# Pools
 
-**Purpose.** Assign tasks to a pool: the page's own example, `start >> task_in_my_api_pool >> end`, and beside it calls
-that really take the pool's slots.
+**Purpose.** Assign tasks to a pool: the page's own example, and beside it calls that really take the pool's slots.
 
-**What to watch.** Four things that older texts get wrong. The example's tasks are EmptyOperators: they are done without
-a slot, even while `my_api_pool` is full. `orphan` names a pool that does not exist: it does not fall back to
-`default_pool`, it stays *scheduled* until somebody makes the pool. `oversized` wants 129 slots of `default_pool`, which
-has 128 and not infinitely many: it waits as well, until the pool is made infinite by hand (-1). And pools do decide the
-order: calls wait as *scheduled*, not as queued, and a free slot goes to the heaviest.
+**What to watch.** Four things that older texts get wrong. The page's tasks are EmptyOperators: they are done without a
+slot, even while `my_api_pool` is full. `orphan` names a pool that is missing: it does not fall back to `default_pool`,
+but stays *scheduled* until the pool is made. `oversized` wants one slot more than `default_pool` has (128, not infinite)
+and waits until that is made infinite by hand. And pools are where order is made: the heaviest task gets the free slot.
 
 **Expected behaviour.** Tasks run only while their pool has a free slot, the heaviest first.
 
@@ -29,7 +27,7 @@ from backpressure.measures.samples import reading, share
 from backpressure.pools import DEFAULT_POOL, INFINITE
 
 POOL, OTHER_POOL = "my_api_pool", "my_other_pool"
-CALLS, URGENT, SECONDS = 6, 2, 1.5
+CALLS, URGENT, SECONDS, DEFAULT_SLOTS = 6, 2, 1.5, conf.getint("core", "default_pool_task_slot_count")
 
 with DAG(
     dag_id="pool_example_dag",
@@ -41,15 +39,10 @@ with DAG(
 ):
     # [page]
     start = EmptyOperator(task_id="start")
-    task_in_pool = EmptyOperator(task_id="task_in_my_api_pool", pool="my_api_pool", pool_slots=1)
+    task_in_my_api_pool = EmptyOperator(task_id="task_in_my_api_pool", pool="my_api_pool", pool_slots=1)
     end = EmptyOperator(task_id="end")
-    start >> task_in_pool >> end
+    start >> task_in_my_api_pool >> end
     # [/page]
-
-    def lift_limits(run: Run) -> None:
-        """Make the pool that is missing, and give the default pool infinite slots."""
-        run.create_pool(OTHER_POOL, 1)
-        run.resize_pool(DEFAULT_POOL, INFINITE)
 
     @task(weight_rule="absolute")
     def call(number: int) -> None:
@@ -57,12 +50,15 @@ with DAG(
         time.sleep(SECONDS)
 
     @task(**CONTROL)
-    def prepare() -> int:
-        """Lift the limits beforehand where the scenario says so; returns the slots of the default pool."""
-        run = Run.current()
-        if run.scenario == "open":
-            lift_limits(run)
-        return run.pool(DEFAULT_POOL).slots
+    def lift_limits(when: str) -> dict[str, float]:
+        """Make the missing pool, and the default pool infinite: beforehand in `open`, else once the calls are over."""
+        run, tasks = Run.current(), ("calls", "urgent", "free_calls", "free_urgent")
+        at = run.sample(time.time, until=lambda: when == "early" or run.over(*tasks), seconds=60)[-1]
+        slots = run.pool(DEFAULT_POOL).slots
+        if when == "late" or run.scenario == "open":
+            run.create_pool(OTHER_POOL, 1)
+            run.resize_pool(DEFAULT_POOL, INFINITE)
+        return {"slots": slots, "at": at}
 
     @task(**CONTROL)
     def plan(scenario: str, calls: int) -> list[int]:
@@ -71,76 +67,54 @@ with DAG(
 
     @task(**CONTROL)
     def when_some_run() -> None:
-        """Wait until calls run; from then on the pool is full."""
+        """Wait until a call runs; soon the pool is full."""
         run = Run.current()
         run.wait_for(lambda: "running" in run.states("calls", "free_calls"), seconds=60)
 
-    @task(**CONTROL)
-    def lift_when_over() -> float:
-        """Lift the limits once all calls are over, or after a minute; returns when that was."""
-        run = Run.current()
-        try:
-            run.wait_for(lambda: run.over("calls", "free_calls", "urgent", "free_urgent"), seconds=60)
-        finally:
-            at = time.time()
-            lift_limits(run)
-        return at
-
-    # [pools]
-    more_than_all = conf.getint("core", "default_pool_task_slot_count") + 1
     orphan = call.override(task_id="orphan", pool=OTHER_POOL)(0)
-    oversized = call.override(task_id="oversized", pool_slots=more_than_all)(0)
+    oversized = call.override(task_id="oversized", pool_slots=DEFAULT_SLOTS + 1)(0)
     neighbour = call.override(task_id="neighbour")(0)
-    # [/pools]
-    prepared, some_run, lifted = prepare(), when_some_run(), lift_when_over()
-    prepared >> [orphan, oversized, neighbour, some_run, lifted]
+    early, late = (lift_limits.override(task_id=f"lift_limits_{when}")(when) for when in ("early", "late"))
+    early >> [orphan, oversized, neighbour, late, some_run := when_some_run()]
     some_run >> start
-    calls = []
+    work = [orphan, oversized, neighbour, late, end]
     for scenario, prefix, pool in (("created", "", POOL), ("open", "free_", DEFAULT_POOL)):
-        light = plan.override(task_id=f"plan_{prefix}calls")(scenario, CALLS)
-        heavy = plan.override(task_id=f"plan_{prefix}urgent")(scenario, URGENT)
-        prepared >> light
-        some_run >> heavy
-        calls.append(call.override(task_id=f"{prefix}calls", pool=pool).expand(number=light))
-        calls.append(call.override(task_id=f"{prefix}urgent", pool=pool, priority_weight=10).expand(number=heavy))
+        for kind, calls, weight, before in (("calls", CALLS, 1, early), ("urgent", URGENT, 10, some_run)):
+            before >> (planned := plan.override(task_id=f"plan_{prefix}{kind}")(scenario, calls))
+            work.append(call.override(task_id=prefix + kind, pool=pool, priority_weight=weight).expand(number=planned))
 
     @evidence
     def judge(run: Run) -> Iterator[Finding]:
         """Compare the tasks' own timestamps with the pools as they were."""
         calls = run.tasks("calls", "urgent", "free_calls", "free_urgent").select(state="success")
-        page, orphan, oversized, neighbour = map(run.tasks, (task_in_pool.task_id, "orphan", "oversized", "neighbour"))
-        lifted, slots = run.result("lift_when_over"), run.result("prepare")
-        passed = (calls.scheduled <= page.end.max()) & (calls.queued > page.end.max())
+        page, orphan, oversized, neighbour = map(run.tasks, ("task_in_my_api_pool", "orphan", "oversized", "neighbour"))
+        at, slots = (run.result("lift_limits_late")[key] for key in ("at", "slots"))
+        passed = int(((calls.scheduled <= page.end.max()) & (calls.queued > page.end.max())).sum())
         yield finding(
             "An EmptyOperator takes no pool slot",
             "the page's task is done without ever being queued, past calls that wait for a slot of the same pool",
-            (share(page.queued > 0, "of it queued") == 0)
-            & (reading(int(passed.sum()), "calls that waited then", "task instances") > 0),
+            (share(page.queued > 0, "of it queued") == 0) & (reading(passed, "calls waiting", "task instances") > 0),
         )
         yield finding(
             "Pool slots bound how much runs at once",
             "the calls fill the pool's slots and never take one more",
-            peak(calls, "the calls", begin="queued", slots=True)
-            == reading(run.pool(POOL).slots, f"slots of {POOL}", "pools over REST"),
+            peak(calls, begin="queued", slots=True) == reading(run.pool(POOL).slots, "its slots", "pools over REST"),
         )
         yield finding(
             "A missing pool does not fall back to default_pool",
             "a task that names a missing pool waits until there is one, unlike its neighbour without a pool",
-            (share(orphan.queued >= lifted, "orphans that waited") == 1)
-            & (share(neighbour.queued >= lifted, "neighbours that waited") == 0),
+            (share(orphan.queued >= at, "orphans kept") == 1) & (share(neighbour.queued >= at, "neighbours kept") == 0),
         )
         yield finding(
             "default_pool is finite",
             "it has the configured slots; a task that wants one more waits until the pool is made infinite by hand",
-            (reading(slots, f"slots of {DEFAULT_POOL}", "pools over REST") == more_than_all - 1)
-            & (share(oversized.queued >= lifted, "oversized tasks that waited") == 1),
+            (reading(slots, f"slots of {DEFAULT_POOL}", "pools over REST") == DEFAULT_SLOTS)
+            & (share(oversized.queued >= at, "oversized tasks that waited") == 1),
         )
         yield finding(
             "Waiting tasks are scheduled, in order of priority",
             "calls wait as scheduled, not as queued, and urgent ones overtake those that have waited for longer",
-            (gate(calls, "max", "the calls") > executor_wait(calls, "max", "the calls"))
-            & (overtakes(calls, "the calls") > 0)
-            & (inversions(calls, "the calls") == 0),
+            (gate(calls, "max") > executor_wait(calls, "max")) & (overtakes(calls) > 0) & (inversions(calls) == 0),
         )
 
-    [*calls, orphan, oversized, neighbour, lifted, end] >> judge()
+    work >> judge()
