@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from backpressure import pools
 from backpressure.airflow import borrowed
-from backpressure.airflow.client import AirflowClient
+from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.pools import PoolSpec, PoolStatus
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ CONTROL_POOL = "lab_control"
 CONTROL: dict[str, Any] = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "weight_rule": "absolute"}
 
 TERMINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+_CONFLICT = 409
 
 T = TypeVar("T")
 Record = dict[str, Any]
@@ -97,7 +99,12 @@ class Run:
         run_id = f"{self.run_id}__{label}"
         if self.api.dag(helper)["is_paused"]:
             self.api.pause(helper, paused=False)
-        self.api.trigger(helper, run_id, conf=conf)
+        try:
+            self.api.trigger(helper, run_id, conf=conf)
+        except AirflowError as error:
+            # A task that a stalled scheduler took for lost runs again, and has started it already.
+            if error.status != _CONFLICT:
+                raise
         return run_id
 
     def trigger_together(self, runs: Iterable[tuple[str, str]]) -> None:
