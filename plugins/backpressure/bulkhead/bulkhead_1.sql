@@ -40,31 +40,34 @@ FROM {schema}.bulkhead_entry e
 WHERE e.expires > {schema}.now_ns()
 GROUP BY e.key, e.tenant;
 
--- Takes a bulkhead for this transaction, and clears it of what has lapsed.
-CREATE FUNCTION {schema}.bulkhead_open_1(p_key bytea, OUT b {schema}.bulkhead, OUT now bigint) LANGUAGE plpgsql AS $$
+-- Takes a bulkhead for this transaction, and clears it of what has lapsed. Its `seen` is the present.
+CREATE FUNCTION {schema}.bulkhead_open_1(p_key bytea) RETURNS {schema}.bulkhead LANGUAGE plpgsql AS $$
+DECLARE
+    b {schema}.bulkhead;
 BEGIN
     LOOP
         SELECT * INTO b FROM {schema}.bulkhead r WHERE r.key = p_key FOR NO KEY UPDATE;
         EXIT WHEN FOUND;
         INSERT INTO {schema}.bulkhead (key) VALUES (p_key) ON CONFLICT DO NOTHING;
     END LOOP;
-    now := greatest({schema}.now_ns(), b.seen);
-    IF b.expires <= now THEN
+    b.seen := greatest({schema}.now_ns(), b.seen);
+    IF b.expires <= b.seen THEN
         DELETE FROM {schema}.bulkhead_tenant t WHERE t.key = p_key;
         b.arrivals := 0;
         b.virtual := 0;
     END IF;
-    DELETE FROM {schema}.bulkhead_entry e WHERE e.key = p_key AND e.expires <= now;
+    DELETE FROM {schema}.bulkhead_entry e WHERE e.key = p_key AND e.expires <= b.seen;
+    RETURN b;
 END
 $$;
 
-CREATE FUNCTION {schema}.bulkhead_close_1(b {schema}.bulkhead, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION {schema}.bulkhead_close_1(b {schema}.bulkhead) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_expires bigint;
 BEGIN
-    SELECT coalesce(max(e.expires), p_now) INTO v_expires FROM {schema}.bulkhead_entry e WHERE e.key = b.key;
+    SELECT coalesce(max(e.expires), b.seen) INTO v_expires FROM {schema}.bulkhead_entry e WHERE e.key = b.key;
     UPDATE {schema}.bulkhead r
-    SET arrivals = b.arrivals, virtual = b.virtual, seen = p_now, expires = v_expires
+    SET arrivals = b.arrivals, virtual = b.virtual, seen = b.seen, expires = v_expires
     WHERE r.key = b.key;
     UPDATE {schema}.bulkhead_tenant t SET expires = v_expires WHERE t.key = b.key AND t.expires < v_expires;
 END
@@ -77,16 +80,14 @@ CREATE FUNCTION {schema}.bulkhead_acquire_1(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     settings text := {relaxed};
-    b {schema}.bulkhead;
-    now bigint;
+    b {schema}.bulkhead := {schema}.bulkhead_open_1(p_key);
     mine bigint;
     head bigint;
     in_use bigint;
 BEGIN
-    SELECT o.b, o.now INTO b, now FROM {schema}.bulkhead_open_1(p_key) o;
     arrival := p_arrival;
     ahead := 0;
-    UPDATE {schema}.bulkhead_entry e SET expires = now + p_lease
+    UPDATE {schema}.bulkhead_entry e SET expires = b.seen + p_lease
     WHERE e.key = p_key AND e.token = p_token AND e.granted;
     granted := FOUND;
     IF NOT granted THEN
@@ -95,7 +96,7 @@ BEGIN
         END IF;
         b.arrivals := greatest(b.arrivals, arrival);
         INSERT INTO {schema}.bulkhead_entry AS e
-        VALUES (p_key, p_token, p_tenant, p_weight, p_cost, arrival, false, now + p_patience)
+        VALUES (p_key, p_token, p_tenant, p_weight, p_cost, arrival, false, b.seen + p_patience)
         ON CONFLICT (key, token) DO UPDATE
         SET tenant = excluded.tenant, weight = excluded.weight, cost = excluded.cost, arrival = excluded.arrival,
             expires = excluded.expires;
@@ -122,18 +123,18 @@ BEGIN
         granted := in_use + ahead + p_cost <= p_limit;
         IF granted THEN
             b.virtual := head;
-            UPDATE {schema}.bulkhead_entry e SET granted = true, expires = now + p_lease
+            UPDATE {schema}.bulkhead_entry e SET granted = true, expires = b.seen + p_lease
             WHERE e.key = p_key AND e.token = p_token;
             INSERT INTO {schema}.bulkhead_tenant AS t
-            VALUES (p_key, p_tenant, mine + p_cost * 1000000 / p_weight, now)
+            VALUES (p_key, p_tenant, mine + p_cost * 1000000 / p_weight, b.seen)
             ON CONFLICT (key, tenant) DO UPDATE SET finished = excluded.finished;
             DELETE FROM {schema}.bulkhead_tenant t WHERE t.key = p_key AND t.finished <= head;
         ELSIF p_patience = 0 THEN
             DELETE FROM {schema}.bulkhead_entry e WHERE e.key = p_key AND e.token = p_token;
         END IF;
     END IF;
-    PERFORM {schema}.bulkhead_close_1(b, now);
-    SELECT coalesce(min(e.expires) - now, 0) INTO first_end
+    PERFORM {schema}.bulkhead_close_1(b);
+    SELECT coalesce(min(e.expires) - b.seen, 0) INTO first_end
     FROM {schema}.bulkhead_entry e WHERE e.key = p_key AND e.granted;
 END
 $$;
@@ -142,27 +143,23 @@ CREATE FUNCTION {schema}.bulkhead_renew_1(p_key bytea, p_token text, p_lease big
 LANGUAGE plpgsql AS $$
 DECLARE
     settings text := {relaxed};
-    b {schema}.bulkhead;
-    now bigint;
+    b {schema}.bulkhead := {schema}.bulkhead_open_1(p_key);
 BEGIN
-    SELECT o.b, o.now INTO b, now FROM {schema}.bulkhead_open_1(p_key) o;
-    UPDATE {schema}.bulkhead_entry e SET expires = now + p_lease
+    UPDATE {schema}.bulkhead_entry e SET expires = b.seen + p_lease
     WHERE e.key = p_key AND e.token = p_token AND e.granted;
     held := FOUND;
-    PERFORM {schema}.bulkhead_close_1(b, now);
+    PERFORM {schema}.bulkhead_close_1(b);
 END
 $$;
 
 CREATE FUNCTION {schema}.bulkhead_release_1(p_key bytea, p_token text, OUT held boolean) LANGUAGE plpgsql AS $$
 DECLARE
     settings text := {relaxed};
-    b {schema}.bulkhead;
-    now bigint;
+    b {schema}.bulkhead := {schema}.bulkhead_open_1(p_key);
 BEGIN
-    SELECT o.b, o.now INTO b, now FROM {schema}.bulkhead_open_1(p_key) o;
     DELETE FROM {schema}.bulkhead_entry e WHERE e.key = p_key AND e.token = p_token RETURNING e.granted INTO held;
     held := coalesce(held, false);
-    PERFORM {schema}.bulkhead_close_1(b, now);
+    PERFORM {schema}.bulkhead_close_1(b);
 END
 $$;
 

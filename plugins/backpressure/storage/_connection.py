@@ -121,6 +121,11 @@ class Session:
         """Whether the connection was closed, or broke."""
         return bool(self.connection.closed)
 
+    @property
+    def told_pid(self) -> int:
+        """Process of the server that answers, as it was told at the start."""
+        return int(self.connection.info.backend_pid)
+
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
@@ -161,8 +166,7 @@ class Session:
         if self._ours is None:
             settings = {"synchronous_commit": "off", "lock_timeout": LOCK_TIMEOUT}
             calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
-            told = self.connection.info.backend_pid
-            rows = yield from self.execute(f"SELECT {calls} WHERE pg_backend_pid() = {told}", deadline)
+            rows = yield from self.execute(f"SELECT {calls} WHERE pg_backend_pid() = {self.told_pid}", deadline)
             self._ours = bool(rows)
         return self._ours
 

@@ -27,7 +27,6 @@ _PASSING = {
 # A failed connection carries no SQLSTATE in libpq, only the server's message.
 _ACCESS_MESSAGES = (
     "authentication failed",
-    "no password supplied",
     "no pg_hba.conf entry",
     "does not exist",
     "permission denied for database",
@@ -79,7 +78,7 @@ def damaged(schema: str, operation: Operation, error: psycopg2.Error) -> SchemaD
 
 def _is_refusal(error: psycopg2.Error) -> bool:
     text = str(error)
-    return "FATAL" in text and any(message in text for message in _ACCESS_MESSAGES)
+    return "no password supplied" in text or ("FATAL" in text and any(each in text for each in _ACCESS_MESSAGES))
 
 
 def _text(error: psycopg2.Error) -> str:

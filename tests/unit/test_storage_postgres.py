@@ -1,0 +1,413 @@
+"""What PostgreSQL's storage promises beyond the contract: errors, poolers, rights, schema, growth."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import psycopg2
+import pytest
+from backpressure import Rate, RateLimiter
+from backpressure.bulkhead.operations import FEATURE as BULKHEAD
+from backpressure.errors import (
+    SchemaDamagedError,
+    SchemaTooNewError,
+    StorageAccessError,
+    StorageError,
+    StorageUnavailableError,
+)
+from backpressure.limiter.operations import FEATURE, GCRA_TAKE
+from backpressure.storage import PostgresStorage, _connection
+from support.postgres import PostgresServer, postgres_server
+from support.processes import workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TAKE = (GCRA_TAKE, ("g:x",), 1, 3600 * 10**9, 1, 0)
+
+
+@contextlib.contextmanager
+def _raises_within(seconds: float, kind: type[Exception], match: str) -> Iterator[None]:
+    began = time.monotonic()
+    with pytest.raises(kind, match=match):
+        yield
+    assert time.monotonic() - began < seconds + 2.0
+
+
+def _sessions(server: PostgresServer, application: str) -> int:
+    names = server.psql("SELECT application_name FROM pg_stat_activity").splitlines()
+    return names.count(application)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dsn": ""}, "dsn must be a PostgreSQL connection string or URI, not ''"),
+        ({"dsn": None}, "dsn must be .* not None"),
+        ({"schema": ""}, "schema must be a name of 1 to 63 bytes, not ''"),
+        ({"schema": "é" * 32}, "schema must be a name of 1 to 63 bytes"),
+        ({"timeout": 0}, "timeout must be a positive number of seconds, not 0"),
+        ({"timeout": float("nan")}, "timeout must be a positive number of seconds, not nan"),
+        ({"timeout": float("inf")}, "timeout must be a positive number of seconds, not inf"),
+        ({"max_connections": 0}, "max_connections must be at least 1, not 0"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
+    """Each bad argument is named with its value, before anything connects."""
+    with pytest.raises(ValueError, match=message):
+        PostgresStorage(**({"dsn": "dbname=x"} | arguments))
+
+
+def test_an_unreadable_dsn_is_a_bad_argument() -> None:
+    """What libpq cannot read is said to be a bad dsn, not a server that is down."""
+    with pytest.raises(ValueError, match="dsn is not a PostgreSQL connection string or URI"):
+        PostgresStorage("nonsense").run(*TAKE)
+
+
+def test_making_a_storage_connects_to_nothing() -> None:
+    """A storage and a limiter at the top of a DAG file do no I/O, however wrong their dsn is."""
+    limiter = RateLimiter("x", Rate(1, 1.0), PostgresStorage("host=no.such.host.invalid"))
+    assert "x" in repr(limiter)
+
+
+def test_sqlalchemys_spelling_of_a_uri_is_understood(
+    postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
+    """A URI that names a driver is read without it."""
+    uri = f"postgresql+psycopg2://postgres@/postgres?host={postgres.folder}"
+    assert PostgresStorage(uri, schema=postgres_storage.schema).run(*TAKE)[0] is True
+
+
+def test_no_server_is_a_typed_error_within_the_timeout() -> None:
+    """Nobody there: the error comes within the caller's timeout and names target and remedy."""
+    storage = PostgresStorage("host=/no/such/folder dbname=d password=geheim", timeout=0.3)
+    with _raises_within(
+        0.3, StorageUnavailableError, r"within 0.3 s \(host=/no/such/folder dbname=d\).*reachable"
+    ) as _:
+        storage.run(*TAKE)
+
+
+def test_errors_keep_passwords_to_themselves() -> None:
+    """No message shows the password of the dsn."""
+    storage = PostgresStorage("host=/no/such/folder password=geheim", timeout=0.1)
+    with pytest.raises(StorageUnavailableError) as caught:
+        storage.run(*TAKE)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("user", "dbname"), [("nobody_such", "postgres"), ("postgres", "no_such_db")])
+def test_a_refusing_server_is_not_waited_for(postgres: PostgresServer, user: str, dbname: str) -> None:
+    """An unknown user or database is refused at once, with the server's words and the remedy."""
+    storage = PostgresStorage(postgres.dsn(user=user, dbname=dbname), timeout=20)
+    with _raises_within(0.0, StorageAccessError, "does not exist; check user, password and database"):
+        storage.run(*TAKE)
+
+
+def test_a_role_without_rights_is_told_what_to_ask_for(
+    postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
+    """A role that may not create the schema learns who must install it; installed and granted, it works."""
+    schema, role = postgres_storage.schema, f"r_{postgres_storage.schema}"
+    postgres.psql(f"CREATE ROLE {role} LOGIN")
+    poor = PostgresStorage(postgres.dsn(user=role), schema=schema)
+    try:
+        with pytest.raises(StorageAccessError, match=r"permission denied.*PostgresStorage\(...\).install"):
+            poor.run(*TAKE)
+        postgres_storage.install(FEATURE)
+        postgres.psql(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+        postgres.psql(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {role}")
+        assert [poor.run(*TAKE)[0] for _ in range(3)] == [True, False, False]
+    finally:
+        poor.close()
+        postgres.psql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_many_processes_make_the_tables_at_once(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
+    """Eight processes that all find no tables make them once, and each gets its answer."""
+    arguments = {"dsn": postgres.dsn(), "schema": postgres_storage.schema}
+    with workers(8, "take_once", limit=["rate", {"limit": 1, "period": 3600.0, "burst": 5}], **arguments) as crowd:
+        assert sorted(crowd.run()) == [False] * 3 + [True] * 5
+
+
+def test_a_newer_schema_is_refused_with_the_remedy(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
+    """A later release serves this one, or has dropped its functions: then the error says which version, what to do."""
+    schema = postgres_storage.schema
+    postgres_storage.install(FEATURE)
+    newer = f"UPDATE {schema}.schema_version SET version = 99 WHERE feature = 'limiter'"  # noqa: S608 - made up here
+    postgres.psql(newer)
+    assert postgres_storage.run(*TAKE)[0] is True
+    postgres.psql(f"DROP FUNCTION {schema}.gcra_take_1")
+    with pytest.raises(SchemaTooNewError, match=r"version 99 of 'limiter'.*knows 1: upgrade"):
+        postgres_storage.run(*TAKE)
+
+
+def test_a_damaged_schema_is_said_to_be_so(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
+    """A missing table of the right version is an error of its own, not an endless repair."""
+    postgres_storage.run(*TAKE)
+    postgres.psql(f"DROP TABLE {postgres_storage.schema}.limiter CASCADE")
+    with pytest.raises(SchemaDamagedError, match=r"lacks what 'gcra_take_1' needs.*drop the schema"):
+        postgres_storage.run(*TAKE)
+
+
+def test_a_dropped_schema_is_made_again(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
+    """Whoever drops the schema while processes run gets it back with the next operation, prepared statements or not."""
+    for _ in range(4):
+        postgres_storage.run(*TAKE)
+    postgres.psql(f"DROP SCHEMA {postgres_storage.schema} CASCADE")
+    assert [postgres_storage.run(*TAKE)[0] for _ in range(3)] == [True, False, False]
+
+
+def test_features_install_side_by_side(postgres_storage: PostgresStorage) -> None:
+    """Features are versioned apart, and installing twice changes nothing."""
+    postgres_storage.install(FEATURE, BULKHEAD)
+    postgres_storage.install(BULKHEAD, FEATURE)
+    assert postgres_storage.run(*TAKE)[0] is True
+
+
+def test_a_name_needs_no_unicode_database(postgres: PostgresServer) -> None:
+    """Names hold any characters also where the database's encoding does not."""
+    postgres.psql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+    storage = PostgresStorage(postgres.dsn(dbname="latin"))
+    try:
+        assert RateLimiter("限流 🚦\0", Rate(1, 60.0), storage).try_acquire().allowed
+        assert not RateLimiter("限流 🚦\0", Rate(1, 60.0), storage).try_acquire().allowed
+    finally:
+        storage.close()
+        postgres.psql("DROP DATABASE latin")
+
+
+def test_a_held_lock_is_not_waited_for_beyond_the_timeout(
+    postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
+    """Somebody who keeps a row locked by hand costs a caller its timeout, and no more."""
+    postgres_storage.run(*TAKE)
+    with psycopg2.connect(postgres.dsn()) as holder, holder.cursor() as cursor:
+        cursor.execute(f"LOCK {postgres_storage.schema}.limiter IN ACCESS EXCLUSIVE MODE")
+        with _raises_within(0.5, StorageUnavailableError, "gave no answer within 0.5 s"):
+            postgres_storage.run(*TAKE, timeout=0.5)
+    holder.close()
+    assert len(postgres_storage.run(*TAKE)) == 3
+
+
+def test_threads_share_a_bounded_number_of_connections(
+    postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
+    """Sixteen threads get along with two connections, none is left out."""
+    dsn = f"{postgres.dsn()} application_name=bounded"
+    storage = PostgresStorage(dsn, schema=postgres_storage.schema, max_connections=2)
+    answers: list[int] = []
+
+    def work() -> None:
+        answers.extend(len(storage.run(*TAKE)) for _ in range(20))
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    most = 0
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, _sessions(postgres, "bounded"))
+    assert answers == [3] * 320
+    assert most <= 2
+    storage.close()
+
+
+def test_who_finds_no_connection_in_time_is_told(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
+    """Waiting for a connection counts towards the timeout, in threads and in coroutines."""
+    storage = PostgresStorage(postgres.dsn(), schema=postgres_storage.schema, max_connections=1)
+    storage.run(*TAKE)
+    lent = _connection.drive(storage._pool.borrow(time.monotonic() + 10))
+    with _raises_within(0.2, StorageUnavailableError, "within 0.2 s"):
+        storage.run(*TAKE, timeout=0.2)
+    with _raises_within(0.2, StorageUnavailableError, "within 0.2 s"):
+        asyncio.run(storage.run_async(*TAKE, timeout=0.2))
+    storage._pool.give_back(lent)
+    assert len(storage.run(*TAKE)) == 3
+    storage.close()
+
+
+def test_a_cancelled_coroutine_leaves_no_connection_behind(
+    postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
+    """Cancelling a call that waits for a lock closes its connection, and its place is free for others."""
+    storage = PostgresStorage(postgres.dsn(), schema=postgres_storage.schema, max_connections=1)
+    storage.run(*TAKE)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(storage.run_async(*TAKE))
+        while not postgres.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with psycopg2.connect(postgres.dsn()) as holder, holder.cursor() as cursor:
+        cursor.execute(f"LOCK {postgres_storage.schema}.limiter IN ACCESS EXCLUSIVE MODE")
+        asyncio.run(cancel())
+    holder.close()
+    assert len(storage.run(*TAKE)) == 3
+    storage.close()
+
+
+def test_nothing_stays_in_a_session_behind_a_pooler(
+    postgres_storage: PostgresStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another process answers than the connection was told of, no setting and no prepared statement is left."""
+    told = property(lambda session: session.connection.info.backend_pid + 1)
+    monkeypatch.setattr(_connection.Session, "told_pid", told)
+    for _ in range(5):
+        postgres_storage.run(*TAKE)
+    (session,) = postgres_storage._pool._idle
+    rows = _connection.drive(
+        session.execute(
+            "SELECT current_setting('synchronous_commit'), current_setting('lock_timeout'), "
+            "(SELECT count(*) FROM pg_prepared_statements)",
+            time.monotonic() + 10,
+        )
+    )
+    assert rows == [("on", "0", 0)]
+
+
+def test_a_session_of_ours_is_prepared(postgres_storage: PostgresStorage) -> None:
+    """Connected directly, the second call of an operation prepares it, and commits do not wait for the disk."""
+    for _ in range(3):
+        postgres_storage.run(*TAKE)
+    (session,) = postgres_storage._pool._idle
+    sql = "SELECT current_setting('synchronous_commit'), array_agg(name ORDER BY name) FROM pg_prepared_statements"
+    rows = _connection.drive(session.execute(sql, time.monotonic() + 10))
+    assert rows == [("off", ["gcra_take_1", "gcra_take_1_quick"])]
+
+
+def test_expired_rows_are_deleted_as_it_goes(
+    manual_postgres_storage: PostgresStorage, postgres: PostgresServer
+) -> None:
+    """A table does not grow with the keys of the past: operations on one key delete the rows of the others."""
+    storage = manual_postgres_storage
+    for number in range(500):
+        storage.run(GCRA_TAKE, (f"g:{number}",), 1, 1000, 1, 0)
+    storage.clock.advance(3600)
+    for session in storage._pool._idle:
+        session.sweep_after = 1
+    storage.run(*TAKE)
+    left = postgres.psql(f"TABLE {storage.schema}.limiter").splitlines()
+    assert len(left) <= 2
+
+
+def test_every_few_hundred_calls_sweep(postgres_storage: PostgresStorage) -> None:
+    """A session sweeps once in 256 calls, and a fresh one after a number of calls left to chance."""
+    for _ in range(3):
+        postgres_storage.run(*TAKE)
+    (session,) = postgres_storage._pool._idle
+    session.sweep_after = 1
+    postgres_storage.run(*TAKE)
+    assert session.sweep_after == session.SWEEP_EVERY
+    postgres_storage.run(*TAKE)
+    assert session.sweep_after == session.SWEEP_EVERY - 1
+
+
+def test_postgresql_16_will_do() -> None:
+    """Nothing depends on the newest release of PostgreSQL."""
+    with postgres_server(version=16) as server:
+        storage = PostgresStorage(server.dsn())
+        limiter = RateLimiter("x", Rate(1, 3600.0, burst=2), storage)
+        assert [limiter.try_acquire().allowed for _ in range(4)] == [True, True, False, False]
+        storage.install(BULKHEAD)
+        storage.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server that no other module needs, whose data survive; every test leaves it running."""
+    with postgres_server(durable=True) as own:
+        yield own
+
+
+def test_a_restart_is_ridden_out_within_the_timeout(server: PostgresServer) -> None:
+    """A clean restart loses nothing, and neither a thread nor a coroutine needs a new process."""
+    storage = PostgresStorage(server.dsn(), timeout=20)
+    limiter = RateLimiter("restarted", Rate(1, 3600.0, burst=4), storage)
+    assert [limiter.try_acquire().remaining for _ in range(2)] == [3, 2]
+    server.stop()
+    starter = threading.Thread(target=server.start)
+    starter.start()
+    assert limiter.try_acquire() == (True, 0.0, 1)
+    starter.join()
+    server.stop()
+    starter = threading.Thread(target=server.start)
+    starter.start()
+    assert asyncio.run(limiter.try_acquire_async()) == (True, 0.0, 0)
+    starter.join()
+    assert not limiter.try_acquire()
+    storage.close()
+
+
+def test_a_server_that_stays_away_is_a_typed_error(server: PostgresServer) -> None:
+    """While the server is down, callers get their error in time; when it is back, so are their permits."""
+    storage = PostgresStorage(server.dsn(), timeout=0.5)
+    limiter = RateLimiter("away", Rate(1, 3600.0, burst=2), storage)
+    assert limiter.try_acquire()
+    server.stop()
+    with _raises_within(0.5, StorageUnavailableError, "within 0.5 s"):
+        limiter.try_acquire()
+    with _raises_within(0.5, StorageUnavailableError, "within 0.5 s"):
+        asyncio.run(limiter.try_acquire_async())
+    server.start()
+    assert limiter.try_acquire(), "the second permit is still there"
+    storage.close()
+
+
+def test_a_frozen_server_is_a_typed_error(server: PostgresServer) -> None:
+    """A server that accepts connections and says nothing is given up in time, connected before or not."""
+    storage = PostgresStorage(server.dsn(), timeout=20)
+    storage.run(*TAKE)
+    server.freeze()
+    try:
+        for _ in range(2):
+            with _raises_within(0.5, StorageUnavailableError, "within 0.5 s"):
+                storage.run(*TAKE, timeout=0.5)
+        with _raises_within(0.5, StorageUnavailableError, "within 0.5 s"):
+            asyncio.run(storage.run_async(*TAKE, timeout=0.5))
+    finally:
+        server.thaw()
+    assert len(storage.run(*TAKE)) == 3
+    storage.close()
+
+
+def test_a_wrong_password_is_said_to_be_wrong(server: PostgresServer) -> None:
+    """A wrong or missing password is not waited for, and the message does not repeat it."""
+    server.psql("CREATE ROLE locked LOGIN PASSWORD 'right'; GRANT CREATE ON DATABASE postgres TO locked")
+    rules = server.folder / "data" / "pg_hba.conf"
+    rules.write_text("local all locked scram-sha-256\n" + rules.read_text())
+    server.psql("SELECT pg_reload_conf()")
+    dsn = server.dsn(user="locked")
+    with _raises_within(0.0, StorageAccessError, "password authentication failed"):
+        PostgresStorage(f"{dsn} password=falsch", timeout=20).run(*TAKE)
+    with _raises_within(0.0, StorageAccessError, "no password supplied"):
+        PostgresStorage(dsn, timeout=20).run(*TAKE)
+    good = PostgresStorage(f"{dsn} password=right", schema="locked", timeout=20)
+    assert good.run(*TAKE)[0] is True
+    good.close()
+
+
+def test_too_many_connections_pass(server: PostgresServer) -> None:
+    """A full server is waited for, and a typed error at the timeout."""
+    crowd = []
+    with contextlib.suppress(psycopg2.OperationalError):
+        while True:
+            crowd.append(psycopg2.connect(server.dsn()))
+    storage = PostgresStorage(server.dsn(), timeout=0.4)
+    with _raises_within(0.4, StorageUnavailableError, "too many clients"):
+        storage.run(*TAKE)
+    for connection in crowd:
+        connection.close()
+    assert len(storage.run(*TAKE, timeout=10)) == 3
+    storage.close()
+
+
+def test_every_storage_error_is_one_kind() -> None:
+    """Whoever catches StorageError catches them all."""
+    kinds = [StorageUnavailableError, StorageAccessError, SchemaTooNewError, SchemaDamagedError]
+    assert all(issubclass(kind, StorageError) for kind in kinds)
