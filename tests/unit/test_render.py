@@ -13,7 +13,7 @@ import pytest
 from backpressure.findings import Evidence, Finding, finding
 from backpressure.measures import Measure, peak
 from backpressure.timeline import Timeline
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
@@ -300,6 +300,7 @@ def test_helper_runs_are_told_apart() -> None:
     assert sorted(row.name for row in picture.rows) == ["call", "first/work"]
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(st.floats(0.001, 1e6), st.integers(1, 30))
 def test_ticks_are_round_and_not_too_many(span: float, most: int) -> None:
     """A step divides any span into no more parts than there is room for, and not into much fewer."""
@@ -316,6 +317,7 @@ def test_elapsed_time_is_short(seconds: float, text: str) -> None:
     assert elapsed(seconds) == text
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(st.text(max_size=30), st.integers(0, 30), st.sampled_from(["…", "~"]))
 def test_shortened_names_fit(name: str, width: int, ellipsis: str) -> None:
     """A name is never longer than its room, and unchanged when it fits."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import math
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from backpressure.timeline import Curve, Labels, Timeline, quantiles, theil_sen
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 T0 = 1_790_000_000.0
@@ -303,6 +306,7 @@ def test_columns_must_agree() -> None:
         Labels.of(["a", "b"], 1)
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "", "c"])), max_size=12))
 def test_labels_keep_their_words(words: list[str | None]) -> None:
     """A coded column says the same words row by row, with None as the empty word, and groups them in order."""
@@ -353,6 +357,7 @@ def test_a_trend_needs_points(x: list[float], y: list[float], words: str) -> Non
         theil_sen(x, y)
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=30), st.floats(0, 1), st.integers(0, 3))
 def test_quantiles_are_numpy_s(values: list[int], share: float, missing: int) -> None:
     """Quantiles agree with numpy's linear ones, and missing values do not count."""
@@ -365,3 +370,40 @@ def test_quantiles_of_nothing_are_unknown() -> None:
     assert math.isnan(quantiles(np.array([np.nan]), 0.5)[0])
     with pytest.raises(ValueError, match="between 0 and 1, not at 95"):
         quantiles(np.array([1.0]), 95)
+
+
+def test_no_records_are_an_empty_timeline() -> None:
+    """A run without task instances can be asked everything, and has nothing to tell."""
+    work = Timeline.from_records([])
+    assert len(work) == 0
+    assert work.peak() is None
+    assert (work.by("pool"), work.concurrency_by("pool")) == ({}, {})
+    assert (work.overtakes().count, work.order().tolist(), work.names()) == (0, [], [])
+    assert math.isnan(work.makespan())
+    assert len(work | work) == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "model", "keys"),
+    [
+        ("task_instances", "TaskInstanceResponse", set(record(0, 0, 0, 0))),
+        ("task_instance_history", "TaskInstanceHistoryResponse", set(record(0, 0, 0, 0)) - {"id", "logical_date"}),
+        ("dag_run", "DAGRunResponse", {"dag_run_id", "dag_id", "queued_at", "start_date", "end_date", "logical_date"}),
+    ],
+)
+def test_the_keys_are_those_of_the_installed_airflow(module: str, model: str, keys: set[str]) -> None:
+    """Every key that is read is in the response as the installed Airflow declares it."""
+    spec = importlib.util.find_spec("airflow")
+    assert spec is not None
+    folder = next(iter(spec.submodule_search_locations or ()))
+    source = (Path(folder) / "api_fastapi" / "core_api" / "datamodels" / f"{module}.py").read_text(encoding="utf-8")
+    (declared,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == model)
+    fields = {node.target.id: node.value for node in declared.body if isinstance(node, ast.AnnAssign)}  # type: ignore[union-attr]
+    named = {
+        keyword.value.value
+        for value in fields.values()
+        if isinstance(value, ast.Call)
+        for keyword in value.keywords
+        if keyword.arg == "alias"
+    }
+    assert keys <= named | set(fields)

@@ -64,6 +64,7 @@ def interval(one: Instance, begin: str, finish: str, now: int | None) -> tuple[i
 pairs_of_stamps = st.sampled_from(list(itertools.combinations(["scheduled", "queued", "start", "end"], 2)))
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(workloads, pairs_of_stamps, st.booleans(), st.sampled_from([None, 20]))
 def test_concurrency_is_what_a_loop_counts(
     work: list[Instance],
@@ -85,6 +86,7 @@ def test_concurrency_is_what_a_loop_counts(
         assert peak.rows.tolist() == holding
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(workloads, st.integers(0, 12), st.integers(1, 8))
 def test_a_window_cuts_every_interval(work: list[Instance], since: int, length: int) -> None:
     """The peak in a window is the highest of the loop's counts there, and slot-seconds are their sum over it."""
@@ -98,6 +100,7 @@ def test_a_window_cuts_every_interval(work: list[Instance], since: int, length: 
     assert timeline(work).concurrency(slots=True).integral(since, until) == pytest.approx(sum(counts))
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(workloads, st.sampled_from([None, 20]))
 def test_depth_counts_who_has_been_scheduled_and_has_not_left(work: list[Instance], now: int | None) -> None:
     """Depth is of both waiting states, and who never started leaves when it ended or the records were read."""
@@ -125,6 +128,7 @@ def loop_over_pairs(work: list[Instance], now: int | None) -> tuple[list[int], l
     return overtakes, inversions
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(workloads, st.sampled_from([None, 20]))
 def test_pairs_are_what_a_loop_over_all_pairs_finds(work: list[Instance], now: int | None) -> None:
     """Overtakes and inversions, and the first instant of each, agree with comparing every pair."""
@@ -139,7 +143,7 @@ def test_pairs_are_what_a_loop_over_all_pairs_finds(work: list[Instance], now: i
             assert work[found.heavier].weight > work[found.lighter].weight
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)  # the same
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(0, 20), st.integers(0, 12)), max_size=60),
     st.integers(1, 4),
@@ -179,6 +183,7 @@ def test_many_weights_and_wide_spans_are_counted_too() -> None:
     assert curve.at(scheduled[:5] / 1e6 + 1e-3).min() >= 2**20
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(st.lists(st.integers(0, 2**61), max_size=20))
 def test_ordering_is_stable_for_any_size_of_key(keys: list[int]) -> None:
     """The quick ordering agrees with numpy's stable sort, also where it has to fall back on it."""
@@ -186,6 +191,7 @@ def test_ordering_is_stable_for_any_size_of_key(keys: list[int]) -> None:
     assert ordered(column).tolist() == np.argsort(column, kind="stable").tolist()
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(workloads)
 def test_waits_are_differences_of_known_stamps(work: list[Instance]) -> None:
     """Each wait is the difference of its stamps, and unknown where one of them is."""
@@ -205,6 +211,7 @@ def test_waits_are_differences_of_known_stamps(work: list[Instance]) -> None:
         assert [None if math.isnan(value) else value for value in column.tolist()] == expected
 
 
+@settings(deadline=None)  # a busy machine must not fail a pure function
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=20))
 def test_instants_survive_the_microsecond_grid(micros: list[int]) -> None:
     """A curve's instants are the very floats of the stamps, so that asking at a stamp sees its own change."""
