@@ -58,17 +58,17 @@ with DAG(
         run = Run.current()
         for pool in SLOTS if not waiting else ():
             run.create_pool(pool, 0 if run.scenario == "contended" else AMPLE)
-        run.wait_for(lambda: run.arrived(*SLOTS, helper=HELPER) >= waiting, seconds=60)
+        run.wait_for(lambda: run.arrived(*SLOTS, helper=HELPER) >= waiting, seconds=120)
         run.trigger(HELPER, label, urgent=label == "ordinary")
 
     @task(**CONTROL)
     def open_pools(waiting: int) -> None:
         """Give the pools their slots once everything waits, and see the helper runs through."""
         run = Run.current()
-        run.wait_for(lambda: run.arrived(*SLOTS, helper=HELPER) >= waiting, seconds=60)
+        run.wait_for(lambda: run.arrived(*SLOTS, helper=HELPER) >= waiting, seconds=120)
         for pool, slots in SLOTS.items():
             run.resize_pool(pool, slots if run.scenario == "contended" else AMPLE)
-        run.wait_for(lambda: run.helper_runs_over(HELPER), seconds=60)
+        run.wait_for(lambda: run.helper_runs_over(HELPER), seconds=120)
 
     kinds = {"light": (SHARED, 1), "heavy": (SHARED, 10), "light_own": (FOR_LIGHT, 1), "heavy_own": (FOR_HEAVY, 10)}
     light, heavy, light_own, heavy_own = (

@@ -58,7 +58,7 @@ with DAG(
     def watch(pool: str) -> list[dict[str, float]]:
         """Read the pool four times a second until all polls are over."""
         run = Run.current()
-        return run.sample_pool(pool, until=lambda: run.over("polls", "keeping"), seconds=100, every=0.25)
+        return run.sample_pool(pool, until=lambda: run.over("polls", "keeping"), seconds=120, every=0.25)
 
     @task(**CONTROL)
     def gather(polls: Any, reference: Any) -> dict[str, list[dict[str, Any]]]:
