@@ -26,6 +26,11 @@ _PRELOADED = (
     "airflow.cli.commands.dag_processor_command",
     "airflow.cli.commands.triggerer_command",
     "backpressure_lab.stack.database",
+    # What DAG files import: the forks that parse them and run their tasks have it already.
+    "airflow.providers.standard.operators.python",
+    "backpressure.airflow.evidence",
+    "backpressure.measures.samples",
+    "backpressure.timeline",
 )
 
 
