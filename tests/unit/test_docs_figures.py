@@ -129,6 +129,15 @@ def test_a_figure_may_show_some_helper_runs_alone(layout: Layout) -> None:
     assert "limit 3" in words(picture)
 
 
+def test_a_figure_counts_nothing_where_no_finding_is_about_a_peak(layout: Layout) -> None:
+    """Deferred task instances have started and do not run, so that a count of all would say too much."""
+    found = finding(BULLET, "something else", Measure(3, "weights", source="here") == 3)
+    keep(layout, [record(0)], findings=[found.to_dict()])
+    texts = words(figures.draw(shown(layout)))
+    assert "call" in texts
+    assert not [text for text in texts if "at once" in text or "peak" in text]
+
+
 def test_an_unknown_run_is_told(layout: Layout) -> None:
     """The message names what was asked for, and the runs that there are."""
     keep(layout, [record(0, run="pooled-1__batch-0")])

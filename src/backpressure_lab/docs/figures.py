@@ -16,7 +16,7 @@ import argparse
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +81,9 @@ def load_shown(course: Course, results: Path, dag_id: str, scenario: str) -> Sho
 
 
 def draw(shown: Shown, run: str | None = None) -> str:
-    """The run as SVG; with ``run``, only those helper runs get rows whose label begins so.
+    """The run as SVG, over the peak that a finding limits, if one does.
+
+    With ``run``, only those helper runs get rows whose label begins so.
 
     Raises:
         LabError: there is no such helper run.
@@ -92,7 +94,10 @@ def draw(shown: Shown, run: str | None = None) -> str:
         labels = ", ".join(sorted({_label(record) for record in shown.records} - {""})) or "none"
         name = f"{shown.item.id}, scenario {shown.scenario}"
         raise LabError(f"{name}: no helper run begins with {run!r}; there are {labels}")
-    return svg(lesson_picture(chosen, shown.evidence), title=title, zone=UTC)
+    picture = lesson_picture(chosen, shown.evidence)
+    if picture.load is not None and not picture.load.limits:
+        picture = replace(picture, load=None)  # how many run at once is drawn where a finding is about it
+    return svg(picture, title=title, zone=UTC)
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
