@@ -129,6 +129,18 @@ def test_a_figure_may_show_some_helper_runs_alone(layout: Layout) -> None:
     assert "limit 3" in words(picture)
 
 
+def test_a_figure_is_wide_enough_for_what_is_counted(layout: Layout) -> None:
+    """What is counted may begin before the first row and end after the last one; it is drawn from 0 on all the same."""
+    runs = [record(begin, run=f"pooled-1__{label}") for begin, label in ((0, "early"), (10, "mid"), (20, "late"))]
+    keep(layout, runs, limit=1)
+    picture = figures.draw(shown(layout), "mid")
+    assert "1 task instances over 23.05s" in picture
+    load = ET.fromstring(picture).find("{http://www.w3.org/2000/svg}path[@class='load']")  # noqa: S314 - our own output
+    assert load is not None
+    start, end = load.attrib["d"].removeprefix("M").split("H")[0].split()[1], load.attrib["d"].split("V")[-1]
+    assert start == end.removesuffix("Z")
+
+
 def test_a_figure_counts_nothing_where_no_finding_is_about_a_peak(layout: Layout) -> None:
     """Deferred task instances have started and do not run, so that a count of all would say too much."""
     found = finding(BULLET, "something else", Measure(3, "weights", source="here") == 3)

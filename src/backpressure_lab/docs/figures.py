@@ -44,6 +44,7 @@ _FINDINGS = re.compile(
     r"(?P<open><!-- findings: (?P<dag>\w+) (?P<scenario>\w+) -->\n).*?(?P<close><!-- /findings -->)", re.DOTALL
 )
 _FOLDER = "docs/figures"
+_MARGIN = 0.05  # seconds before the first of what is counted, so that it is seen to begin at 0
 _HOLDS = {True: "yes", False: "no", None: "not measured"}
 
 
@@ -97,6 +98,11 @@ def draw(shown: Shown, run: str | None = None) -> str:
     picture = lesson_picture(chosen, shown.evidence)
     if picture.load is not None and not picture.load.limits:
         picture = replace(picture, load=None)  # how many run at once is drawn where a finding is about it
+    elif picture.load is not None:
+        # A run is active before its first task is scheduled; the picture is wide enough for all that is counted.
+        times = picture.load.curve.times
+        begin, finish = min(picture.begin, float(times[0]) - _MARGIN), max(picture.finish, float(times[-1]))
+        picture = replace(picture, begin=begin, finish=finish)
     return svg(picture, title=title, zone=UTC)
 
 
