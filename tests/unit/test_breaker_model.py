@@ -140,5 +140,5 @@ class BreakerMachine(RuleBasedStateMachine):
             assert (seen.probes, seen.successes) == (len(self.model.out()), self.model.good)
 
 
-BreakerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+BreakerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestBreakerAgainstModel = BreakerMachine.TestCase

@@ -91,7 +91,7 @@ class Pair:
         return one
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(breakers, steps)
 def test_postgres_and_the_transitions_agree(
     manual_postgres_storage: PostgresStorage, configured: BreakerSettings, story: list[tuple[str, Any]]

@@ -25,10 +25,33 @@ CREATE TABLE {schema}.breaker (
 ) WITH (fillfactor = 50);
 
 -- The record of a breaker that nobody has used, or whose record has expired.
-CREATE FUNCTION {schema}.breaker_fresh_1(p_key bytea) RETURNS {schema}.breaker LANGUAGE sql IMMUTABLE AS $$
-    SELECT p_key, 'automatic', 'closed', 0::bigint, 0::bigint, 0::bigint, 0, '{}'::bigint[], '{}'::text[],
-        '{}'::bigint[], 0, '{}'::bigint[], '{}'::int[], '{}'::int[], '{}'::int[], '{}'::bigint[], '{}'::bigint[], 0,
-        '{}'::bigint[], 0::bigint, 0::bigint
+CREATE FUNCTION {schema}.breaker_fresh_1(p_key bytea) RETURNS {schema}.breaker LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    r {schema}.breaker;
+BEGIN
+    r.key := p_key;
+    r.mode := 'automatic';
+    r.phase := 'closed';
+    r.epoch := 0;
+    r.since := 0;
+    r.open_until := 0;
+    r.openings := 0;
+    r.failures := '{}';
+    r.hosts := '{}';
+    r.host_times := '{}';
+    r.consecutive := 0;
+    r.bucket_starts := '{}';
+    r.bucket_calls := '{}';
+    r.bucket_failures := '{}';
+    r.bucket_slow := '{}';
+    r.probes := '{}';
+    r.probe_ends := '{}';
+    r.successes := 0;
+    r.recent := '{}';
+    r.seen := 0;
+    r.expires := 0;
+    RETURN r;
+END
 $$;
 
 CREATE FUNCTION {schema}.breaker_admit_1(
@@ -53,6 +76,10 @@ BEGIN
     FOR pass IN 1..2 LOOP
         IF pass = 1 THEN
             SELECT * INTO r FROM {schema}.breaker b WHERE b.key = p_key;
+            IF NOT FOUND THEN
+                epoch := 0;
+                RETURN;
+            END IF;
         ELSE
             settings := {durable};
             SELECT * INTO r FROM {schema}.breaker b WHERE b.key = p_key FOR NO KEY UPDATE;
@@ -132,8 +159,8 @@ DECLARE
     slow bigint;
     kept_ns constant bigint := 2592000000000000;
 BEGIN
-    -- Once without the record to oneself, as a late result or a success among successes needs no change.
-    FOR pass IN 1..2 LOOP
+    -- First without the record to oneself when a change is unlikely: a success among successes needs none.
+    FOR pass IN (CASE WHEN failed OR counts_calls THEN 2 ELSE 1 END)..2 LOOP
         IF pass = 1 THEN
             SELECT * INTO r FROM {schema}.breaker b WHERE b.key = p_key;
         ELSE
@@ -181,7 +208,10 @@ BEGIN
         IF failed AND p_threshold IS NOT NULL THEN
             r.failures := (r.failures || now)[greatest(1, cardinality(r.failures) + 2 - p_threshold):];
         END IF;
-        IF failed OR p_slow THEN
+        IF (failed OR p_slow) AND p_quorum = 1 THEN
+            r.hosts := ARRAY[p_host];
+            r.host_times := ARRAY[now];
+        ELSIF failed OR p_slow THEN
             SELECT (p_host || array_agg(u.host ORDER BY u.place))[:p_quorum],
                 (now || array_agg(u.at ORDER BY u.place))[:p_quorum]
                 INTO r.hosts, r.host_times
@@ -189,31 +219,35 @@ BEGIN
         END IF;
         IF counts_calls THEN
             slice := now - now % greatest(1, p_window / 20);
-            SELECT array_agg(u.at ORDER BY u.at), array_agg(u.c ORDER BY u.at), array_agg(u.f ORDER BY u.at),
-                array_agg(u.s ORDER BY u.at)
-                INTO r.bucket_starts, r.bucket_calls, r.bucket_failures, r.bucket_slow
-                FROM (
-                    SELECT v.at, sum(v.c)::int AS c, sum(v.f)::int AS f, sum(v.s)::int AS s
-                    FROM (
-                        SELECT * FROM unnest(r.bucket_starts, r.bucket_calls, r.bucket_failures, r.bucket_slow)
-                        UNION ALL SELECT slice, 1, failed::int, p_slow::int
-                    ) AS v(at, c, f, s)
-                    WHERE v.at > now - p_window OR v.at = slice GROUP BY v.at
-                ) AS u;
+            place := cardinality(r.bucket_starts);
+            IF r.bucket_starts[place] = slice THEN
+                r.bucket_calls[place] := r.bucket_calls[place] + 1;
+                r.bucket_failures[place] := r.bucket_failures[place] + failed::int;
+                r.bucket_slow[place] := r.bucket_slow[place] + p_slow::int;
+            ELSE
+                SELECT array_agg(u.at ORDER BY u.place) || slice, array_agg(u.c ORDER BY u.place) || 1,
+                    array_agg(u.f ORDER BY u.place) || failed::int, array_agg(u.s ORDER BY u.place) || p_slow::int
+                    INTO r.bucket_starts, r.bucket_calls, r.bucket_failures, r.bucket_slow
+                    FROM unnest(r.bucket_starts, r.bucket_calls, r.bucket_failures, r.bucket_slow)
+                        WITH ORDINALITY AS u(at, c, f, s, place)
+                    WHERE u.at > now - p_window;
+            END IF;
         END IF;
-        IF r.mode = 'automatic'
-            AND (SELECT count(*) FROM unnest(r.host_times) AS at WHERE at > now - p_window) >= p_quorum THEN
-            SELECT coalesce(sum(u.c), 0), coalesce(sum(u.f), 0), coalesce(sum(u.s), 0) INTO calls, failures, slow
-                FROM unnest(r.bucket_starts, r.bucket_calls, r.bucket_failures, r.bucket_slow) AS u(at, c, f, s)
-                WHERE u.at > now - p_window;
-            cause := CASE
-                WHEN (SELECT count(*) FROM unnest(r.failures) AS at WHERE at > now - p_window) >= p_threshold
-                    THEN 'failure_threshold'
-                WHEN r.consecutive >= p_in_a_row THEN 'consecutive_failures'
-                WHEN calls < greatest(1, p_minimum_calls) THEN NULL
-                WHEN failures::float8 / calls >= p_failure_rate THEN 'failure_rate'
-                WHEN slow::float8 / calls >= p_slow_rate THEN 'slow_call_rate'
-            END;
+        IF r.mode = 'automatic' AND r.host_times[p_quorum] > now - p_window THEN
+            IF r.failures[cardinality(r.failures) + 1 - p_threshold] > now - p_window THEN
+                cause := 'failure_threshold';
+            ELSIF r.consecutive >= p_in_a_row THEN
+                cause := 'consecutive_failures';
+            ELSIF counts_calls THEN
+                SELECT sum(u.c), sum(u.f), sum(u.s) INTO calls, failures, slow
+                    FROM unnest(r.bucket_starts, r.bucket_calls, r.bucket_failures, r.bucket_slow) AS u(at, c, f, s)
+                    WHERE u.at > now - p_window;
+                cause := CASE
+                    WHEN calls < p_minimum_calls THEN NULL
+                    WHEN failures::float8 / calls >= p_failure_rate THEN 'failure_rate'
+                    WHEN slow::float8 / calls >= p_slow_rate THEN 'slow_call_rate'
+                END;
+            END IF;
         END IF;
         IF cause IS NULL THEN
             UPDATE {schema}.breaker b SET

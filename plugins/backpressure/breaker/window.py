@@ -38,9 +38,11 @@ def add_call(buckets: tuple[Bucket, ...], now: int, window_ns: int, *, failed: b
     """The calls of the window by slices, after one more that ended at the instant `now`."""
     width = max(1, window_ns // SLICES)
     start = now - now % width
-    kept = tuple(bucket for bucket in buckets if bucket.start > now - window_ns and bucket.start != start)
-    same = next((bucket for bucket in buckets if bucket.start == start), Bucket(start, 0, 0, 0))
-    return (*kept, Bucket(start, same.calls + 1, same.failures + failed, same.slow + slow))
+    if buckets and buckets[-1].start == start:
+        last = buckets[-1]
+        return (*buckets[:-1], Bucket(start, last.calls + 1, last.failures + failed, last.slow + slow))
+    kept = tuple(bucket for bucket in buckets if bucket.start > now - window_ns)
+    return (*kept, Bucket(start, 1, int(failed), int(slow)))
 
 
 def rates(buckets: tuple[Bucket, ...], now: int, window_ns: int) -> tuple[int, float, float]:
