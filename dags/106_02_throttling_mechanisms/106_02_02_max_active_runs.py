@@ -62,7 +62,7 @@ with DAG(
         default = conf.getint("core", "max_active_runs_per_dag")
         runs = [(batch, f"batch-{number}") for number in range(RUNS)]
         run.trigger_together(runs + [(plain, f"plain-{number}") for number in range(default + 2)])
-        run.wait_for(lambda: run.helper_runs_over(batch, plain), seconds=100, every=0.5)
+        run.wait_for(lambda: run.helper_runs_over(batch, plain), seconds=240, every=0.5)
         return {"default": default}
 
     @evidence

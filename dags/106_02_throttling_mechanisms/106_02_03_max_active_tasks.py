@@ -71,7 +71,7 @@ with DAG(
         run = Run.current()
         slots = run.create_pool(POOL, SLOTS).slots
         run.trigger_together(runs := [(f"{LESSON}__{name}", label) for label, name in RUNS[run.scenario].items()])
-        samples = run.sample_pool("default_pool", lambda: run.helper_runs_over(*dict(runs)), seconds=100)
+        samples = run.sample_pool("default_pool", lambda: run.helper_runs_over(*dict(runs)), seconds=240)
         return {"slots": slots, "open": min(sample["open"] for sample in samples)}
 
     @evidence

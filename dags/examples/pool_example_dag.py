@@ -4,8 +4,8 @@
 
 **What to watch.** Four things that older texts get wrong. The page's tasks are EmptyOperators: they are done without a
 slot, even while `my_api_pool` is full. `orphan` names a pool that is missing: it does not fall back to `default_pool`,
-but stays *scheduled* until the pool is made. `oversized` wants one slot more than `default_pool` has (128, not infinite)
-and waits until that is made infinite by hand. And pools are where order is made: the heaviest task gets the free slot.
+but stays *scheduled* until the pool is made. `oversized` wants one slot more than `default_pool` has (128, not without
+limit) and waits until that is made infinite by hand. And pools decide the order: a free slot goes to the heaviest task.
 
 **Expected behaviour.** Tasks run only while their pool has a free slot, the heaviest first.
 
@@ -53,7 +53,7 @@ with DAG(
     def lift_limits(when: str) -> dict[str, float]:
         """Make the missing pool, and the default pool infinite: beforehand in `open`, else once the calls are over."""
         run, tasks = Run.current(), ("calls", "urgent", "free_calls", "free_urgent")
-        at = run.sample(time.time, until=lambda: when == "early" or run.over(*tasks), seconds=60)[-1]
+        at = run.sample(time.time, until=lambda: when == "early" or run.over(*tasks), seconds=120)[-1]
         slots = run.pool(DEFAULT_POOL).slots
         if when == "late" or run.scenario == "open":
             run.create_pool(OTHER_POOL, 1)
@@ -69,7 +69,7 @@ with DAG(
     def when_some_run() -> None:
         """Wait until a call runs; soon the pool is full."""
         run = Run.current()
-        run.wait_for(lambda: "running" in run.states("calls", "free_calls"), seconds=60)
+        run.wait_for(lambda: "running" in run.states("calls", "free_calls"), seconds=120)
 
     orphan = call.override(task_id="orphan", pool=OTHER_POOL)(0)
     oversized = call.override(task_id="oversized", pool_slots=DEFAULT_SLOTS + 1)(0)

@@ -108,13 +108,18 @@ class Run:
         return run_id
 
     def trigger_together(self, runs: Iterable[tuple[str, str]]) -> None:
-        """Start runs of helper DAGs, each given as (helper, label), at once: triggered while the DAGs are paused."""
-        wanted = list(runs)
+        """Start runs of helper DAGs, each given as (helper, label), at once: triggered while the DAGs are paused.
+
+        A task that a stalled scheduler took for lost runs again: runs that it has started already are left alone.
+        """
+        wanted = [(helper, f"{self.run_id}__{label}") for helper, label in runs]
         helpers = list(dict.fromkeys(helper for helper, _ in wanted))
-        for helper in helpers:
+        there = {run["dag_run_id"] for helper in helpers for run in self.helper_runs(helper)}
+        missing = [(helper, run_id) for helper, run_id in wanted if run_id not in there]
+        for helper in helpers if missing else ():
             self.pause(helper, paused=True)
-        for helper, label in wanted:
-            self.api.trigger(helper, f"{self.run_id}__{label}")
+        for helper, run_id in missing:
+            self.api.trigger(helper, run_id)
         for helper in helpers:
             self.pause(helper, paused=False)
 
