@@ -26,12 +26,12 @@ from backpressure.measures import inversions, makespan, overtakes, peak
 from backpressure.measures.samples import reading, share
 
 LESSON = "106_02_03_max_active_tasks"
-POOL, SLOTS = "max_active_tasks", 4
+POOL, SLOTS, NO_POOL = "max_active_tasks", 4, "default_pool"
 LIMIT, MORE, MANY = 3, 5, 64
-SECONDS = 2.5
+LIGHT, SECONDS = 5, 2.5
 # [limits]
-# For each helper DAG its max_active_tasks, its pool, and how many light tasks a run has.
-DAGS = {"limited": (LIMIT, None, 5), "pooled": (LIMIT, POOL, 2), "higher": (MORE, None, 5), "wide": (MANY, None, 5)}
+# For each helper DAG its max_active_tasks and its pool.
+DAGS = {"limited": (LIMIT, NO_POOL), "pooled": (LIMIT, POOL), "higher": (MORE, NO_POOL), "wide": (MANY, NO_POOL)}
 # [/limits]
 # The runs, and of which helper DAG each is.
 NARROW = {"pair-1": "limited", "pair-2": "limited", "pooled-1": "pooled", "pooled-2": "pooled", "higher": "higher"}
@@ -50,11 +50,11 @@ def release() -> None:
     time.sleep(SECONDS / 5)
 
 
-for name, (limit, pool, light) in DAGS.items():
+for name, (limit, pool) in DAGS.items():
     with DAG(dag_id=f"{LESSON}__{name}", schedule=None, max_active_tasks=limit):
         heavy = work.override(task_id="heavy", priority_weight=10, pool=pool)(0)
         release.override(pool=pool)() >> heavy
-        work.override(task_id="light", pool=pool).expand(number=list(range(light)))
+        work.override(task_id="light", pool=pool).expand(number=list(range(LIGHT if pool == NO_POOL else 2)))
 
 with DAG(
     dag_id=LESSON,

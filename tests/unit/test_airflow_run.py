@@ -1,0 +1,98 @@
+"""A lesson's run as its tasks see it, with an Airflow that is a few lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from backpressure.airflow.run import Run
+
+
+class FakeAirflow:
+    """Keeps runs and pauses, and notes what was asked of it, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.runs: dict[str, list[dict[str, Any]]] = {}
+        self.paused: dict[str, bool] = {}
+
+    def dag(self, dag_id: str) -> dict[str, Any]:
+        """A DAG, as far as it is asked for."""
+        return {"is_paused": self.paused.get(dag_id, False)}
+
+    def pause(self, dag_id: str, *, paused: bool) -> None:
+        """Pause or unpause."""
+        self.asked.append(f"{'pause' if paused else 'unpause'} {dag_id}")
+        self.paused[dag_id] = paused
+
+    def trigger(self, dag_id: str, run_id: str) -> None:
+        """Create a run."""
+        self.asked.append(f"trigger {run_id}")
+        self.runs.setdefault(dag_id, []).append({"dag_run_id": run_id, "state": "queued"})
+
+    def post(self, path: str, body: dict[str, Any]) -> None:
+        """Only the notes of what was borrowed are posted."""
+        assert path == "/variables", body
+
+    def pages(self, path: str, key: str, **_: Any) -> list[dict[str, Any]]:
+        """The runs of a DAG; every filter is left to the caller."""
+        assert key == "dag_runs"
+        return self.runs.get(path.split("/")[2], [])
+
+
+@pytest.fixture
+def airflow() -> FakeAirflow:
+    """An Airflow without any run."""
+    return FakeAirflow()
+
+
+@pytest.fixture
+def run(airflow: FakeAirflow) -> Run:
+    """A lesson's run on it."""
+    return Run(airflow, "lesson", "r1", {"scenario": "limited"})  # type: ignore[arg-type]  # what is asked of a client
+
+
+def test_runs_triggered_together_wait_behind_a_pause(run: Run, airflow: FakeAirflow) -> None:
+    """Every helper DAG is paused before the first run is triggered, and none is opened before the last."""
+    run.trigger_together([("a", "one"), ("b", "two"), ("a", "three")])
+    triggers = ["trigger r1__one", "trigger r1__two", "trigger r1__three"]
+    assert airflow.asked == ["pause a", "pause b", *triggers, "unpause a", "unpause b"]
+
+
+def test_runs_that_are_there_are_not_triggered_again(run: Run, airflow: FakeAirflow) -> None:
+    """A second call pauses nothing that is complete, adds what is missing, and leaves every DAG open."""
+    run.trigger_together([("a", "one")])
+    airflow.paused["a"] = True
+    airflow.asked.clear()
+    run.trigger_together([("a", "one")])
+    assert airflow.asked == ["unpause a"]
+    airflow.asked.clear()
+    run.trigger_together([("a", "one"), ("a", "two")])
+    assert airflow.asked == ["pause a", "trigger r1__two", "unpause a"]
+
+
+def test_helper_runs_are_those_of_this_run_and_label(run: Run, airflow: FakeAirflow) -> None:
+    """A run of another lesson's run, or with another label, is not among them, whatever Airflow lists."""
+    names = ("r1__pair-1", "r1__pair-2", "r1__solo", "r10__pair-1", "manual")
+    airflow.runs["a"] = [{"dag_run_id": name, "state": "success"} for name in names]
+    assert [found["dag_run_id"] for found in run.helper_runs("a", "pair")] == ["r1__pair-1", "r1__pair-2"]
+    assert len(run.helper_runs("a")) == 3
+
+
+def test_helper_runs_are_over_when_there_are_some_and_all_have_ended(run: Run, airflow: FakeAirflow) -> None:
+    """No runs at all is not the end of them."""
+    assert not run.helper_runs_over("a")
+    airflow.runs["a"] = [{"dag_run_id": "r1__one", "state": "failed"}, {"dag_run_id": "r1__two", "state": "running"}]
+    assert not run.helper_runs_over("a")
+    airflow.runs["a"][1]["state"] = "success"
+    assert run.helper_runs_over("a")
+
+
+def test_the_timeline_of_helper_runs_begins_when_they_were_queued(run: Run, airflow: FakeAirflow) -> None:
+    """A run waits from ``queued_at`` to ``start_date`` and lasts until ``end_date``."""
+    minute = "2026-01-01T00:00:{:02d}Z".format
+    stamps = {"queued_at": minute(1), "start_date": minute(4), "end_date": minute(9)}
+    airflow.runs["a"] = [{"dag_run_id": "r1__one", "dag_id": "a", "state": "success", **stamps}]
+    runs = run.runs("a", "one")
+    assert runs.wait.tolist() == [3]
+    assert runs.duration.tolist() == [5]
