@@ -26,6 +26,9 @@ SHORTEST_POLL = 0.02
 LONGEST_POLL = 2.0
 POLL_PER_PLACE = 0.005
 """Who stands further back asks less often: a thousand waiters ask some 500 times a second all together."""
+POLL_PER_SECOND_WAITED = 0.1
+LONGEST_POLL_IN_FRONT = 0.25
+"""Who has waited long already may wait a little longer: a tenth of it at most, and no more than this."""
 PATIENCE = 2.0
 """How long a place in the queue outlives its holder's last word, beyond four of its polls."""
 LEAVE_WITHIN = 1.0
@@ -167,7 +170,7 @@ class Bulkhead:
                     left = timeout - waited
                     if left <= 0:
                         raise self._full(cost, timeout, first_end / NANOSECONDS)  # noqa: TRY301 - leaves the queue below
-                pause = min(LONGEST_POLL, SHORTEST_POLL + POLL_PER_PLACE * ahead)
+                pause = _pause(ahead, waited)
                 yield Sleep(pause if left is None else min(pause, left))
         except BaseException:
             if queued:
@@ -196,6 +199,12 @@ class Bulkhead:
         from backpressure.events import publish  # noqa: PLC0415 - only for those who listen
 
         publish(self._listeners, event)
+
+
+def _pause(ahead: int, waited: float) -> float:
+    """Seconds until the next poll."""
+    by_place = SHORTEST_POLL + POLL_PER_PLACE * ahead
+    return min(LONGEST_POLL, max(by_place, min(POLL_PER_SECOND_WAITED * waited, LONGEST_POLL_IN_FRONT)))
 
 
 def _checked(tenant: str, weight: int) -> int:

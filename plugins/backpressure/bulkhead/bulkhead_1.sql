@@ -92,7 +92,10 @@ BEGIN
     granted := FOUND;
     IF NOT granted THEN
         IF arrival = 0 THEN
-            arrival := b.arrivals + 1;
+            arrival := coalesce(
+                (SELECT e.arrival FROM {schema}.bulkhead_entry e WHERE e.key = p_key AND e.token = p_token),
+                b.arrivals + 1
+            );
         END IF;
         b.arrivals := greatest(b.arrivals, arrival);
         INSERT INTO {schema}.bulkhead_entry AS e

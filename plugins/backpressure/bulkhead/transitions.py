@@ -70,7 +70,9 @@ def acquire(  # noqa: PLR0917 - a storage passes arguments by place
         holders = tuple(h._replace(expires=now + lease) if h.token == token else h for h in state.holders)
         return _outcome(state._replace(holders=holders), now, granted=True, arrival=arrival, ahead=0)
     if arrival == 0:
-        arrival = state.arrivals + 1
+        # It may ask for the first time again, if its connection broke before the answer came.
+        places = [waiter.arrival for waiter in state.waiters if waiter.token == token]
+        arrival = places[0] if places else state.arrivals + 1
     state = state._replace(arrivals=max(state.arrivals, arrival))
     me = Entry(token, tenant, weight, cost, arrival, now + patience)
     waiters = (*(waiter for waiter in state.waiters if waiter.token != token), me)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Asking", "Limiter", "decision", "nanoseconds", "storage_timeout"]
 
-MOST_PERMITS = 100_000
+MOST_PERMITS = 10_000
 SHORTEST_STORAGE_TIMEOUT = 0.1
 _OPEN: Result = ()
 
@@ -100,7 +100,7 @@ class Asking:
 
     def _one(self, cost: int, max_wait: int) -> _Question:
         """The question for one permit."""
-        if cost != 1:
+        if type(cost) is not int or cost != 1:
             check_cost(cost, self._largest)
         if self._only_rate is not None:
             return GCRA_TAKE, (*self._only_rate, cost, max_wait)
@@ -208,7 +208,7 @@ class Limiter(Asking):
         Whoever starts its call at its permit's instant needs to ask no more.
 
         Args:
-            count: number of calls, 1 to 100 000.
+            count: number of calls, 1 to 10 000.
             cost: how much of the limit each of them takes.
             max_wait: seconds from now within which the last one must start; None for as late as it takes.
 
@@ -252,4 +252,4 @@ def nanoseconds(name: str, seconds: float | None) -> int:
 
 def storage_timeout(timeout: float | None) -> float | None:
     """How long the storage may take when its caller has this long; None: as long as the storage allows."""
-    return timeout and max(timeout, SHORTEST_STORAGE_TIMEOUT)
+    return max(timeout, SHORTEST_STORAGE_TIMEOUT) if timeout else None
