@@ -25,7 +25,7 @@ FILES = sorted((COURSE.root / "dags").rglob("*.py"))
 WRITTEN = [pytest.param(item, id=item.id) for item in COURSE.written]
 PARSE_ROUNDS = 3
 # What the package may cost beside the tasks themselves, as a share; importing numpy alone would cost more.
-PARSE_BUDGET = 1.5
+PARSE_BUDGET = 1.3
 
 for_each_lesson = pytest.mark.parametrize("item", WRITTEN)
 

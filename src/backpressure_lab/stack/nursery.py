@@ -19,7 +19,7 @@ from typing import Any
 
 from backpressure_lab.stack.processes import ProcessId
 
-_PRELOADED = (
+PRELOADED = (
     "airflow.utils.db",
     "airflow.executors.local_executor",
     "airflow.cli.commands.scheduler_command",
@@ -160,7 +160,7 @@ def main() -> None:
     def say(**answer: object) -> None:
         os.write(answers, json.dumps(answer).encode() + b"\n")
 
-    for name in _PRELOADED:
+    for name in PRELOADED:
         __import__(name)
     gc.collect()
     gc.freeze()
