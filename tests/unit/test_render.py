@@ -293,6 +293,15 @@ def test_the_load_is_what_the_finding_measured() -> None:
     assert len(picture.rows) == 4
 
 
+def test_nothing_is_counted_where_no_finding_limits_it() -> None:
+    """Without a limited peak a run has rows alone; with one that began earlier the picture begins with it."""
+    records = [record("call", 2, 4)]
+    assert lesson_picture(records, Evidence("s", ())).load is None
+    runs = Timeline.from_arrays(start=[T0], end=[T0 + 9], dag_id="d", run_id="r")
+    picture = lesson_picture(records, Evidence("s", (finding("b", "c", peak(runs) <= 1),)))
+    assert (picture.begin, picture.finish) == (T0, T0 + 9)
+
+
 def test_helper_runs_are_told_apart() -> None:
     """Where rows belong to several runs, a helper's row says which."""
     records = [record("call", 0, 4), record("work", 0, 4, dag_id="d__helper", dag_run_id="run__first")]

@@ -98,6 +98,17 @@ def test_limits_are_lines_over_the_load() -> None:
     assert "limit 2 then 3." in str(root[1].text)
 
 
+def test_the_load_is_an_area_on_its_base() -> None:
+    """The area begins and ends on the base line, also where the load is there from the first instant on."""
+    picture = Picture.of(Timeline.from_arrays(start=[T0, T0 + 1], end=[T0 + 2, T0 + 2], task_id="call"))
+    (area,) = (str(path.get("d")) for path in drawn(picture).iter(f"{NAME}path") if path.get("class") == "load")
+    base = area[1:].split("V")[0].split(" ")[1]
+    assert area.endswith(f"V{base}Z")
+    heights = [float(height) for height in re.findall(r"V([\d.]+)", area)]
+    assert heights[:2] == sorted(heights[:2], reverse=True)
+    assert float(base) == max(heights)
+
+
 def test_many_rows_are_cut_with_a_note() -> None:
     """A picture stays of readable height, and says what is missing."""
     root = drawn(Picture.of(work(100)), max_rows=10)

@@ -119,6 +119,9 @@ class Picture:
             words = "pool slots in use" if slots else "running at once"
             limits = () if limit is None else (Limit(limit),)
             load = Load(work.concurrency(slots=slots, now=finish), limits, words)
+        elif len(load.curve):
+            # What is counted may last longer than its rows: a run is active before its first task is scheduled.
+            begin, finish = min(begin, float(load.curve.times[0])), max(finish, float(load.curve.times[-1]))
         return cls(tuple(row for row in rows if row.segments), begin, finish, load)
 
     def edges(self, columns: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -79,12 +80,17 @@ def run_view(result: _Result, console: Console) -> RenderableType:
 
 
 def lesson_picture(records: Sequence[dict[str, Any]], evidence: Evidence) -> Picture:
-    """The picture of a run's workload, its controllers left out, over the peak that a finding limits, as measured."""
+    """The picture of a run's workload, its controllers left out, over the peak that a finding limits, as measured.
+
+    Without such a finding there is nothing beneath: a count of all would take a deferred task instance as running.
+    """
     everything = Timeline.from_records(records)
     work = everything.select(~everything.pool.isin(_CONTROL_POOL))
     if not len(work):
         work = everything
-    return Picture.of(work, names=_names(work), load=_limited(evidence))
+    limited = _limited(evidence)
+    picture = Picture.of(work, names=_names(work), load=limited)
+    return picture if limited else replace(picture, load=None)
 
 
 def _limited(evidence: Evidence) -> Load | None:

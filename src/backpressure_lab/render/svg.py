@@ -143,7 +143,9 @@ def _draw_load(canvas: _Canvas, picture: Picture, load: Load, top: float) -> Non
     height, base = _PANEL - 8, top + _PANEL
     scale = height / (load.top * 1.08)
     left, right = _x(picture, picture.begin), _x(picture, picture.finish)
-    canvas.path("load", _outline(picture, load.curve, base, scale) + f"V{_number(base)}Z")
+    canvas.path(
+        "load", f"M{_number(left)} {_number(base)}{_outline(picture, load.curve, base, scale)}V{_number(base)}Z"
+    )
     step = max(math.ceil(load.top / 5), 1)
     for level in range(0, math.floor(load.top) + 1, step):
         canvas.text(left - 8, base - level * scale + 4, str(level), "quiet", "end")
@@ -157,9 +159,9 @@ def _draw_load(canvas: _Canvas, picture: Picture, load: Load, top: float) -> Non
 
 
 def _outline(picture: Picture, curve: Curve, base: float, scale: float) -> str:
-    """A step function from the left edge to the right."""
+    """A step function from the left edge to the right, the pen being on its base at the left."""
     value = float(curve.at([picture.begin])[0])
-    data = f"M{_number(_x(picture, picture.begin))} {_number(base - value * scale)}"
+    data = f"V{_number(base - value * scale)}" if value else ""
     for when, level in zip(curve.times.tolist(), curve.values.tolist(), strict=True):
         if picture.begin < when <= picture.finish and level != value:
             data += f"H{_number(_x(picture, when))}V{_number(base - level * scale)}"
