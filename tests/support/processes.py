@@ -1,6 +1,7 @@
-"""Worker processes for tests: each starts a fresh interpreter, waits for the start signal, works, and reports as JSON.
+"""Worker processes for tests: each gets ready for a job, waits for the start signal, works, and reports as JSON.
 
-with workers(8, "take_for", dsn=..., seconds=1.0) as crowd:
+reports = crew.run("take_for", seconds=1.0, ...)     # eight processes that are there for the whole session
+with workers(16, "take_once", ...) as crowd:          # fresh ones, which may be killed
     reports = crowd.run()
 """
 
@@ -11,7 +12,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,54 +21,84 @@ SCRIPT = Path(__file__).parent / "workers.py"
 PATIENCE = 120.0
 
 
-class Crowd:
-    """Processes that are ready to start."""
+class Worker:
+    """A process that does one job after the other; see `workers.py`."""
 
-    def __init__(self, processes: list[subprocess.Popen[str]]) -> None:
-        self.processes = processes
-
-    def start(self) -> None:
-        """Give the start signal to all."""
-        for process in self.processes:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-
-    def reports(self) -> list[Any]:
-        """Wait for every process and return what each said."""
-        found = []
-        for process in self.processes:
-            output, errors = process.communicate(timeout=PATIENCE)
-            if process.returncode != 0:
-                raise AssertionError(f"a worker ended with {process.returncode}: {errors[-2000:]}")
-            found.append(json.loads(output))
-        return found
-
-    def run(self) -> list[Any]:
-        """Start all and wait for all."""
-        self.start()
-        return self.reports()
-
-
-@contextlib.contextmanager
-def workers(count: int, job: str, *, each: list[dict[str, Any]] | None = None, **arguments: Any) -> Iterator[Crowd]:
-    """Start processes of a job of `workers.py` and end them; `each` adds arguments to single ones."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), job, json.dumps(arguments | (each[index] if each else {}))],
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index in range(count)
-    ]
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        stdin: IO[str] = self.process.stdin  # type: ignore[assignment]
+        stdin.write(line + "\n")
+        stdin.flush()
+
+    def hear(self) -> str:
+        """Read a line of its standard output."""
+        stdout: IO[str] = self.process.stdout  # type: ignore[assignment]
+        line = stdout.readline()
+        if not line:
+            raise AssertionError(f"a worker ended: {self.process.communicate(timeout=PATIENCE)[1][-2000:]}")
+        return line.rstrip("\n")
+
+    def kill(self) -> None:
+        """End it as the kernel would when memory runs out."""
+        self.process.kill()
+        self.process.wait(timeout=PATIENCE)
+
+    def end(self) -> None:
+        """End it, whatever it is at."""
+        self.process.kill()
+        self.process.communicate(timeout=PATIENCE)
+
+
+class Crowd:
+    """Several workers at one job."""
+
+    def __init__(self, workers: list[Worker]) -> None:
+        self.workers = workers
+
+    def prepare(self, job: str, each: list[dict[str, Any]] | None = None, **arguments: Any) -> Self:
+        """Have all get ready; `each` adds arguments to single ones."""
+        for index, worker in enumerate(self.workers):
+            worker.tell(json.dumps([job, arguments | (each[index] if each else {})]))
+        for worker in self.workers:
+            assert worker.hear() == "ready"
+        return self
+
+    def start(self) -> None:
+        """Give the start signal to all."""
+        for worker in self.workers:
+            worker.tell("go")
+
+    def run(self, job: str | None = None, **arguments: Any) -> list[Any]:
+        """Start all, at a new job if one is named, and wait for what each has to report."""
+        if job is not None:
+            self.prepare(job, **arguments)
+        self.start()
+        return [json.loads(worker.hear()) for worker in self.workers]
+
+
+@contextlib.contextmanager
+def crowd_of(count: int) -> Iterator[Crowd]:
+    """Start workers that have no job yet, and end them."""
+    crowd = Crowd([])
     try:
-        for process in processes:
-            ready = process.stdout.readline()
-            if ready != "ready\n":
-                raise AssertionError(f"a worker did not start: {process.communicate(timeout=PATIENCE)[1][-2000:]}")
-        yield Crowd(processes)
+        crowd.workers.extend(Worker() for _ in range(count))
+        yield crowd
     finally:
-        for process in processes:
-            process.kill()
-            process.communicate(timeout=PATIENCE)
+        for worker in crowd.workers:
+            worker.end()
+
+
+@contextlib.contextmanager
+def workers(count: int, job: str, **arguments: Any) -> Iterator[Crowd]:
+    """Start workers and have them get ready for a job."""
+    with crowd_of(count) as crowd:
+        yield crowd.prepare(job, **arguments)

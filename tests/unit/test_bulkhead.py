@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from backpressure.clock import ManualClock
 from backpressure.errors import StorageUnavailableError
 from backpressure.events import LeaseLost, PermitGranted, PermitRefused, PermitReleased
 from backpressure.storage import MemoryStorage, PostgresStorage
-from support.processes import workers
+from support.processes import Crowd, workers
 
 if TYPE_CHECKING:
     from backpressure.storage import Storage
@@ -328,12 +327,14 @@ def test_a_block_renews_its_lease(postgres_storage: PostgresStorage) -> None:
     assert bulkhead.count() == (0, 0)
 
 
-def test_processes_never_hold_more_than_the_limit(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
+def test_processes_never_hold_more_than_the_limit(
+    crew: Crowd, postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
     """Eight processes on three permits: all are served, never four at once."""
     postgres_storage.install(FEATURE)
     place = {"dsn": postgres.dsn(), "schema": postgres_storage.schema}
-    with workers(8, "hold_in_turn", limit=3, times=4, seconds=0.02, **place) as crowd:
-        held = [tuple(each) for report in crowd.run() for each in report]
+    reports = crew.run("hold_in_turn", limit=3, times=4, seconds=0.02, **place)
+    held = [tuple(each) for report in reports for each in report]
     assert len(held) == 32
     assert max(sum(start <= at < end for start, end in held) for at, _ in held) <= 3
     assert Bulkhead("b", 3, postgres_storage).count() == (0, 0)
@@ -346,11 +347,9 @@ def test_a_killed_holders_permit_comes_back(postgres: PostgresServer, postgres_s
     place = {"dsn": postgres.dsn(), "schema": postgres_storage.schema}
     with workers(1, "hold_for_ever", limit=1, lease=2.0, **place) as crowd:
         crowd.start()
-        (process,) = crowd.processes
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        (worker,) = crowd.workers
+        assert worker.hear() == "held"
+        worker.kill()
     with pytest.raises(BulkheadFullError) as caught:
         bulkhead.acquire(timeout=0.0)
     assert 0 < caught.value.retry_after <= 2.0

@@ -32,7 +32,7 @@ commands = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limit=st.integers(3, 5), commands=commands)
 def test_both_storages_grant_alike(
     manual_postgres_storage: PostgresStorage, limit: int, commands: list[tuple[object, ...]]

@@ -61,7 +61,7 @@ class Both:
         assert tuple(postgres) == tuple(memory), (operation.name, keys, arguments)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commands=st.lists(st.one_of(takes, takes, gcra_takes, advances, adoptions, resets), min_size=1, max_size=15))
 def test_both_storages_decide_alike(manual_postgres_storage: PostgresStorage, commands: list[tuple]) -> None:
     """Any sequence of takes, reservations, adoptions and resets, over any limits, has the same results on both."""

@@ -143,5 +143,5 @@ class TokenBucket(RuleBasedStateMachine):
             assert self.limiter.try_acquire().remaining == 0
 
 
-TokenBucket.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TokenBucket.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 TestTokenBucket = TokenBucket.TestCase

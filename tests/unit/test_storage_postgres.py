@@ -22,10 +22,11 @@ from backpressure.errors import (
 from backpressure.limiter.operations import FEATURE, GCRA_TAKE
 from backpressure.storage import PostgresStorage, _connection
 from support.postgres import PostgresServer, postgres_server
-from support.processes import workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.processes import Crowd
 
 TAKE = (GCRA_TAKE, ("g:x",), 1, 3600 * 10**9, 1, 0)
 
@@ -126,11 +127,13 @@ def test_a_role_without_rights_is_told_what_to_ask_for(
         postgres.psql(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-def test_many_processes_make_the_tables_at_once(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
+def test_many_processes_make_the_tables_at_once(
+    crew: Crowd, postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
     """Eight processes that all find no tables make them once, and each gets its answer."""
     arguments = {"dsn": postgres.dsn(), "schema": postgres_storage.schema}
-    with workers(8, "take_once", limit=["rate", {"limit": 1, "period": 3600.0, "burst": 5}], **arguments) as crowd:
-        assert sorted(crowd.run()) == [False] * 3 + [True] * 5
+    limit = ["rate", {"limit": 1, "period": 3600.0, "burst": 5}]
+    assert sorted(crew.run("take_once", limit=limit, **arguments)) == [False] * 3 + [True] * 5
 
 
 def test_a_newer_schema_is_refused_with_the_remedy(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
