@@ -347,6 +347,20 @@ def test_a_restart_is_ridden_out_within_the_timeout(server: PostgresServer) -> N
     storage.close()
 
 
+def test_a_crash_loses_nothing_that_reached_the_disk(server: PostgresServer) -> None:
+    """Commits are relaxed, so that a crash may lose the last moments; what was written by then is there afterwards."""
+    storage = PostgresStorage(server.dsn(), timeout=20)
+    limiter = RateLimiter("crashed", Rate(1, 3600.0, burst=4), storage)
+    assert [limiter.try_acquire().remaining for _ in range(3)] == [3, 2, 1]
+    deadline = time.monotonic() + 20
+    while server.psql("SELECT pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()") == "t":
+        assert time.monotonic() < deadline, "the background writer writes within a second"
+    server.crash()
+    server.start()
+    assert [limiter.try_acquire().allowed for _ in range(2)] == [True, False]
+    storage.close()
+
+
 def test_a_server_that_stays_away_is_a_typed_error(server: PostgresServer) -> None:
     """While the server is down, callers get their error in time; when it is back, so are their permits."""
     storage = PostgresStorage(server.dsn(), timeout=0.5)

@@ -30,8 +30,9 @@ How a feature (a limiter, a breaker, …) plugs its operations in:
            ...
 
    `{schema}` is the quoted schema. `{relaxed}` makes this transaction's commit not wait for the disk, `{durable}` makes
-   it wait; both bound the wait for a lock. A function may begin relaxed and end with `settings := {durable};` when it
-   turns out to change what must not be lost. The script is run once, inside a transaction, the first time an operation
+   it wait; both bound the wait for a lock. A function that changes anything says one of them: sessions of ours are
+   relaxed from the start. It may begin relaxed and end with `settings := {durable};` when it turns out to change what
+   must not be lost. The script is run once, inside a transaction, the first time an operation
    of the feature finds its function missing; a later version is a further script, and never changes a published one.
 
 3. Name them:
