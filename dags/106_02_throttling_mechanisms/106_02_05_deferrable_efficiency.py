@@ -22,7 +22,6 @@ from typing import Any
 from airflow.sdk import DAG, Param, task
 from backpressure.airflow.evidence import evidence
 from backpressure.airflow.jobs import JobOperator
-from backpressure.airflow.metrics import Metrics
 from backpressure.airflow.run import CONTROL, Run
 from backpressure.findings import Finding, finding
 from backpressure.measures import duration, makespan
@@ -93,8 +92,7 @@ with DAG(
             (makespan(work) < POLLS / SLOTS * duration(work, "min"))
             & (most(still, "deferred", "slots kept by deferred polls") == FEW),
         )
-        gauges = Metrics().matching("triggerer.capacity_left*", samples[0]["at"], samples[-1]["at"])
-        falls = [gauge.before - min(gauge.values) for gauge in gauges if gauge.before is not None and gauge.values]
+        falls = run.falls("triggerer.capacity_left*", samples[0]["at"], samples[-1]["at"])
         yield finding(
             "Triggerer capacity",
             "the triggerer's capacity falls by more than the pool's slots, and by no more than one for each poll",

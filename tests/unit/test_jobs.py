@@ -10,6 +10,7 @@ import httpx
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from backpressure.airflow import jobs
+from backpressure.airflow import upstream as upstream_client
 from backpressure.airflow.jobs import JobOperator, JobTrigger
 
 RESULT = {"name": "report", "digest": "d"}
@@ -46,7 +47,7 @@ class CannedUpstream:
 @pytest.fixture
 def upstream(monkeypatch: pytest.MonkeyPatch) -> type[CannedUpstream]:
     """The canned upstream in place of the simulator."""
-    monkeypatch.setattr(jobs, "Upstream", CannedUpstream)
+    monkeypatch.setattr(upstream_client, "Upstream", CannedUpstream)
     monkeypatch.setattr(CannedUpstream, "asked", 0)
     return CannedUpstream
 

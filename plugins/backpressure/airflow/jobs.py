@@ -12,8 +12,6 @@ import httpx
 from airflow.sdk import BaseOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from backpressure.airflow.upstream import Upstream
-
 DONE = "done"
 
 
@@ -76,6 +74,8 @@ class JobOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:  # noqa: ARG002 - Airflow's own signature
         """Start the job, and wait here or let the triggerer wait."""
+        from backpressure.airflow.upstream import Upstream  # noqa: PLC0415 - not while a DAG file is parsed
+
         begun = time.monotonic()
         with Upstream(self.lane) as upstream:
             job_id = upstream.submit_job(self.seconds, self.name)
