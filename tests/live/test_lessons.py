@@ -92,7 +92,7 @@ def test_a_broken_file_is_shown_and_the_rest_goes_on(lab: Lab) -> None:
 
         def shown() -> bool:
             report = json.loads(lab("status", "--json").stdout)
-            return any("broken_by_a_test.py" in error["file"] for error in report["import_errors"])
+            return any("broken_by_a_test.py" in error["filename"] for error in report["import_errors"])
 
         wait_until(shown, 30, "status shows the broken file")
         words = lab("status").stdout

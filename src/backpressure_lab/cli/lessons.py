@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backpressure_lab import manifest
-from backpressure_lab.cli import session
+from backpressure_lab.cli import broken, session
 from backpressure_lab.errors import LabError
 from backpressure_lab.lessons import runner
 from backpressure_lab.lessons.result import AS_EXPECTED, Result, kept
@@ -64,9 +64,7 @@ def _broken_files(console: Console, layout: Layout) -> None:
     if running is None or running.phase != "ready":
         return
     with session.airflow(layout, quiet=True) as api:
-        for error in api.pages("/importErrors", "import_errors"):
-            console.print(f"[red]✗[/red] {escape(str(error['filename']))}", highlight=False)
-            console.print(Text("    " + "\n    ".join(str(error["stack_trace"]).strip().splitlines()[-3:])))
+        broken.show(console, api.pages("/importErrors", "import_errors"))
 
 
 def choose(item: Item, scenario: str | None) -> str:

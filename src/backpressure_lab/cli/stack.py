@@ -16,6 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from backpressure_lab.cli import broken
 from backpressure_lab.errors import NOT_RUNNING, NotRunningError
 from backpressure_lab.stack import health, lab, processes
 from backpressure_lab.stack.context import Context
@@ -209,10 +210,7 @@ def _report(layout: Layout, state: LabState) -> dict[str, Any]:
     errors: list[dict[str, Any]] = []
     if told:
         with client(Context.load(layout)) as api:
-            errors = [
-                {"file": error["filename"], "trace": error["stack_trace"]}
-                for error in api.pages("/importErrors", "import_errors")
-            ]
+            errors = list(api.pages("/importErrors", "import_errors"))
     memory = {part.name: _memory(part) for part in state.parts}
     return {
         "phase": state.phase,
@@ -249,7 +247,4 @@ def _show(console: Console, state: LabState, report: dict[str, Any]) -> None:
         table.add_row(Text(mark, style=style), part.name, _words(part), str(part.pid or ""), megabytes)
     console.print(table)
     console.print(f"memory {report['memory_bytes'] / 1e6:.0f} MB", style="dim", highlight=False)
-    errors = report["import_errors"]
-    for error in errors:
-        console.print(f"[red]✗[/red] {error['file']}", highlight=False)
-        console.print(Text("    " + "\n    ".join(error["trace"].strip().splitlines()[-3:])))
+    broken.show(console, report["import_errors"])
