@@ -52,7 +52,7 @@ with DAG(
         if run.scenario == "default_pool":
             return {"slots": 0, "at": time.time()}
         run.wait_for(lambda: run.started("neighbour"), seconds=60)
-        return {"slots": run.create_pool(POOL, SLOTS).slots, "at": time.time()}
+        return {"at": time.time(), "slots": run.create_pool(POOL, SLOTS).slots}
 
     @task(**CONTROL)
     def watch_pool() -> list[dict[str, float]]:
@@ -65,7 +65,7 @@ with DAG(
         run = Run.current()
         run.wait_for(lambda: run.ended("in_pool", "in_default_pool") >= 6, seconds=60)
         at = time.time()
-        return {"slots": run.resize_pool(POOL, MORE_SLOTS).slots if run.scenario == "pooled" else 0, "at": at}
+        return {"at": at, "slots": run.resize_pool(POOL, MORE_SLOTS).slots if run.scenario == "pooled" else 0}
 
     early_plan = plan.override(task_id="plan_early")("pooled", 1)
     pooled_plan = plan.override(task_id="plan_pooled")("pooled", CALLS)
