@@ -1,16 +1,18 @@
-"""Times the parsing of DAG files as the lab's DAG processor does it: in forks of a process that has Airflow loaded.
+"""Counts what it takes to parse DAG files as the lab's DAG processor does: in forks that have Airflow loaded.
 
-``python parse_times.py ROUNDS FILE…`` prints, as JSON, the seconds that each file took, round by round. What the lab's
-nursery has imported is there already; the first import of any other module counts, since every parse pays it.
+``python parse_calls.py ROUNDS FILE…`` prints, as JSON, the function calls that each file took, round by round. What the
+lab's nursery has imported is there already; the first import of any other module counts, since every parse pays it.
 """
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import importlib
 import json
 import logging
 import os
+import pstats
 import sys
 
 import airflow.dag_processing.manager  # noqa: F401 - what the DAG processor has loaded before it forks
@@ -19,8 +21,6 @@ from airflow.serialization.serialized_objects import DagSerialization, LazyDeser
 from airflow.utils.file import iter_airflow_imports
 
 from backpressure_lab.stack.nursery import PRELOADED
-
-_DONE = b"done"
 
 
 def parse(file: str) -> None:
@@ -32,29 +32,30 @@ def parse(file: str) -> None:
         LazyDeserializedDAG(data=DagSerialization.to_dict(dag))
 
 
-def timed(file: str) -> float:
-    """Seconds of processor time that a fork of this process takes for a file: other load does not count."""
+def counted(file: str) -> int:
+    """Function calls that a fork of this process makes for a file: as good as time, and the same on any machine."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
+        profile = cProfile.Profile()
         try:
-            parse(file)
-            os.write(writing, _DONE)
+            profile.runcall(parse, file)
+            os.write(writing, str(pstats.Stats(profile).total_calls).encode())  # type: ignore[attr-defined]
         except BaseException as error:  # noqa: BLE001 - a fork must end here, whatever happened
-            os.write(writing, str(error).encode())
+            os.write(writing, repr(error).encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
-    _, _, used = os.wait4(child, 0)
-    if said != _DONE:
-        raise SystemExit(f"{file} could not be parsed: {said.decode()}")
-    return used.ru_utime + used.ru_stime
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    if not said.isdigit():
+        raise SystemExit(f"{file} could not be parsed: {said}")
+    return int(said)
 
 
 def main() -> None:
-    """Interleave the files, so that a busy moment of the machine hits all alike."""
+    """Count each file in each round; the first may compile what later ones find compiled."""
     rounds, files = int(sys.argv[1]), sys.argv[2:]
     logging.disable(logging.CRITICAL)
     for module in PRELOADED:
@@ -63,11 +64,11 @@ def main() -> None:
         for module in iter_airflow_imports(file):
             importlib.import_module(module)
     gc.freeze()
-    times: dict[str, list[float]] = {file: [] for file in files}
+    calls: dict[str, list[int]] = {file: [] for file in files}
     for _ in range(rounds):
         for file in files:
-            times[file].append(timed(file))
-    print(json.dumps(times))  # noqa: T201 - the result
+            calls[file].append(counted(file))
+    print(json.dumps(calls))  # noqa: T201 - the result
 
 
 if __name__ == "__main__":
