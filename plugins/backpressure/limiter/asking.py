@@ -64,9 +64,11 @@ class Asking:
         if len(set(self._keys)) != len(self._keys) or not self._keys:
             raise ValueError(f"limiters must be one or more, each named once, not {[each for each, _ in limits]!r}")
         self._any_of = any_of
+        self._at_once: _Question | None = None
         self._largest = min(spec.limit for spec in specs)
         self._only_rate = (specs[0].limit, specs[0].period) if len(specs) == 1 and specs[0].kind == GCRA else None
         self._columns = tuple(list(column) for column in zip(*specs, strict=True))
+        self._at_once = self._one(1, 0)
         self._fail_open = fail_open
         self._listeners = tuple(listeners)
 
@@ -102,6 +104,8 @@ class Asking:
         """The question for one permit."""
         if type(cost) is not int or cost != 1:
             check_cost(cost, self._largest)
+        elif max_wait == 0 and self._at_once is not None:
+            return self._at_once
         if self._only_rate is not None:
             return GCRA_TAKE, (*self._only_rate, cost, max_wait)
         return TAKE, (*self._columns, int(self._any_of), 1, cost, max_wait)

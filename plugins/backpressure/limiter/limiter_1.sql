@@ -58,7 +58,16 @@ BEGIN
         INTO v_tat, v_blocked, v_allowance, v_allowance_until, v_seen
         FROM {schema}.limiter l WHERE l.key = p_key FOR NO KEY UPDATE;
         EXIT WHEN FOUND;
-        INSERT INTO {schema}.limiter (key) VALUES (p_key) ON CONFLICT DO NOTHING;
+        -- The first permit of a key is there at once.
+        now := {schema}.now_ns();
+        INSERT INTO {schema}.limiter (key, tat, seen, expires)
+        VALUES (p_key, now + v_increment, now, now + v_increment) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            allowed := true;
+            wait := 0;
+            remaining := p_burst - p_cost;
+            RETURN;
+        END IF;
     END LOOP;
     -- Only now: a time read while others held the row would be older than theirs.
     now := greatest({schema}.now_ns(), v_seen);

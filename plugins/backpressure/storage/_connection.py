@@ -113,8 +113,8 @@ class Session:
         self.sweep_after = 1 + os.urandom(1)[0]
         self._ours: bool | None = None
         self._cursor: Any = None
-        self._poller = select.poll()
-        self._polled = -1
+        self._fd = -1
+        self._readable = select.poll()
 
     @property
     def closed(self) -> bool:
@@ -149,8 +149,10 @@ class Session:
         try:
             cursor.execute(sql)
             while (state := poll()) != POLL_OK:
-                if state != POLL_READ or not self._readable(deadline):
-                    self._wait_otherwise(state, deadline)
+                if state != POLL_READ:
+                    _or_give_up(_ready(Wait(deadline, self._fd, write=True)))
+                else:
+                    _or_give_up(self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000 + 1))
             return cursor.fetchall()  # type: ignore[no-any-return]
         except psycopg2.Error:
             raise
@@ -177,22 +179,14 @@ class Session:
 
     def _send(self, sql: str) -> None:
         if self._cursor is None:
+            # The connection is there, and its descriptor changes no more.
             self._cursor = self.connection.cursor()
+            self._fd = self.connection.fileno()
+            self._readable.register(self._fd, select.POLLIN)
         self._cursor.execute(sql)
 
     def _rows(self) -> Rows:
         return self._cursor.fetchall() if self._cursor.description else []
-
-    def _readable(self, deadline: float) -> bool:
-        if self._polled < 0:
-            self._polled = self.connection.fileno()
-            self._poller.register(self._polled, select.POLLIN)
-        # poll(2) takes whole milliseconds: rounded up, so that it does not spin in the last one.
-        return bool(self._poller.poll((deadline - time.monotonic()) * 1000 + 1))
-
-    def _wait_otherwise(self, state: int, deadline: float) -> None:
-        if state == POLL_READ or not _ready(Wait(deadline, self.connection.fileno(), write=True)):
-            raise DeadlineError
 
 
 def open_session(dsn: str, deadline: float) -> Steps[Session]:
@@ -234,11 +228,17 @@ def drive(steps: Steps[T]) -> T:
         return result
 
 
+def _or_give_up(ready: object) -> None:
+    if not ready:
+        raise DeadlineError
+
+
 def _ready(wait: Wait) -> bool:
     remaining = max(0.0, wait.deadline - time.monotonic())
     if wait.fd >= 0:
         poller = select.poll()
         poller.register(wait.fd, select.POLLOUT if wait.write else select.POLLIN)
+        # poll(2) takes whole milliseconds: one more, so that it does not spin in the last one.
         return bool(poller.poll(remaining * 1000 + 1))
     if wait.future is not None:
         try:

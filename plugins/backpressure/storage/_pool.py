@@ -54,11 +54,12 @@ class SessionPool:
     def give_back(self, session: Session) -> None:
         """End a loan. A closed session makes room for a new one."""
         with self._lock:
-            if session.closed:
+            if session.connection.closed:
                 self._lent_or_idle -= 1
             else:
                 self._idle.append(session)
-            self._wake_next()
+            if self._waiting:
+                self._wake_next()
 
     def discard_idle(self) -> None:
         """Close every session that is not lent."""

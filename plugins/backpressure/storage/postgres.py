@@ -21,6 +21,7 @@ __all__ = ["PostgresStorage"]
 DEFAULT_TIMEOUT = 5.0
 LONGEST_NAME = 63
 """Bytes of a PostgreSQL identifier."""
+KNOWN_QUESTIONS = 1024
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
 
@@ -68,6 +69,7 @@ class PostgresStorage:
         self._dsn = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", dsn)
         self._quoted = quote_identifier(schema)
         self._pool = SessionPool(self._dsn, max_connections)
+        self._known: dict[tuple[tuple[str, ...], tuple[Argument, ...]], str] = {}
 
     def run(
         self, operation: Operation, keys: tuple[str, ...], *arguments: Argument, timeout: float | None = None
@@ -81,7 +83,7 @@ class PostgresStorage:
             return drive(self._run(self._call(operation, keys, arguments, timeout)))
         # The usual case: the same as `_attempt`, without the generators.
         deadline = time.monotonic() + (self._timeout if timeout is None else _checked(timeout))
-        values = parameters(keys, arguments, many=operation.many)
+        values = self._values(operation, keys, arguments)
         try:
             session.sweep_after -= 1
             for start in prepared.in_turn():
@@ -127,6 +129,18 @@ class PostgresStorage:
     def close(self) -> None:
         """Close the connections that are not in use; the next operation opens one again."""
         self._pool.discard_idle()
+
+    def _values(self, operation: Operation, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> str:
+        """Key and arguments as SQL. An operation in a hurry is mostly asked the same again."""
+        if operation.statement is None:
+            return parameters(keys, arguments, many=operation.many)
+        question = (keys, arguments)
+        values = self._known.get(question)
+        if values is None:
+            if len(self._known) >= KNOWN_QUESTIONS:
+                self._known.clear()
+            values = self._known[question] = parameters(keys, arguments, many=operation.many)
+        return values
 
     def _call(
         self, operation: Operation, keys: tuple[str, ...], arguments: tuple[Argument, ...], timeout: float | None
