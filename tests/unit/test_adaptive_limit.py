@@ -154,7 +154,7 @@ def test_a_bulkhead_follows_the_limit(storage: Storage) -> None:
     """A timeout cuts the limit; from then on fewer are let in at once, other errors change nothing."""
     limit = AdaptiveLimit("partner_x", storage, algorithm=AIMD(initial=2, backoff=0.5))
     bulkhead = AdaptiveBulkhead(limit)
-    with bulkhead.hold(timeout=0.01), bulkhead.hold(timeout=0.01):
+    with bulkhead.hold(timeout=30), bulkhead.hold(timeout=30):
         pass
     with pytest.raises(KeyError), bulkhead.hold():
         raise KeyError
@@ -163,7 +163,7 @@ def test_a_bulkhead_follows_the_limit(storage: Storage) -> None:
     with pytest.raises(TimeoutError), bulkhead.hold():
         raise TimeoutError
     assert limit.limit == 1
-    with bulkhead.hold(timeout=0.01), pytest.raises(BulkheadFullError), bulkhead.hold(timeout=0.01):
+    with bulkhead.hold(timeout=30), pytest.raises(BulkheadFullError), bulkhead.hold(timeout=1):
         pytest.fail("two were let in at once")
 
 
@@ -173,11 +173,11 @@ def test_a_bulkhead_follows_the_limit_in_coroutines(storage: Storage) -> None:
     async def main() -> None:
         limit = AdaptiveLimit("partner_x", storage, algorithm=AIMD(initial=2, backoff=0.5), window=0.001)
         bulkhead = AdaptiveBulkhead(limit)
-        async with bulkhead.hold_async(timeout=0.01):
+        async with bulkhead.hold_async(timeout=30):
             clock_of(storage).advance(1)
         clock_of(storage).advance(1)
         with pytest.raises(TimeoutError):
-            async with bulkhead.hold_async(timeout=0.01):
+            async with bulkhead.hold_async(timeout=30):
                 raise TimeoutError
         assert await limit.limit_async() == 1
 
