@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -297,6 +298,28 @@ def test_expired_rows_are_deleted_as_it_goes(
     storage.run(*TAKE)
     left = postgres.psql(f"TABLE {storage.schema}.limiter").splitlines()
     assert len(left) <= 2
+
+
+def test_a_forgotten_storage_closes_its_connections(
+    postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
+    """A storage that nobody holds any more is gone at once, its connections too, whatever errors it got over."""
+    dsn = f"{postgres.dsn()} application_name=forgotten"
+    gc.disable()
+    try:
+        for number in range(3):
+            storage = PostgresStorage(dsn, schema=f"{postgres_storage.schema}_{number}")
+            storage.run(*TAKE)
+            asyncio.run(storage.run_async(*TAKE))
+            postgres.psql(f"SET client_min_messages = warning; DROP SCHEMA {storage.schema} CASCADE")
+            storage.run(*TAKE)
+            postgres.psql(f"SET client_min_messages = warning; DROP SCHEMA {storage.schema} CASCADE")
+            del storage
+        deadline = time.monotonic() + 10
+        while _sessions(postgres, "forgotten"):
+            assert time.monotonic() < deadline, "they are closed without a collection of garbage"
+    finally:
+        gc.enable()
 
 
 def test_every_few_hundred_calls_sweep(postgres_storage: PostgresStorage) -> None:

@@ -92,7 +92,8 @@ class PostgresStorage:
                     return rows[0]
                 prepared.of_no_use()
         except psycopg2.Error as error:
-            failure = error
+            # Without its traceback, which would keep this frame, and with it the storage's connections.
+            failure = error.with_traceback(None)
         except DeadlineError as late:
             raise self._unavailable(self._call(operation, keys, arguments, timeout)) from late
         finally:
@@ -153,7 +154,7 @@ class PostgresStorage:
         try:
             return (yield from self._attempt(call))
         except psycopg2.Error as error:
-            failure = error
+            failure = error.with_traceback(None)
         except DeadlineError as late:
             raise self._unavailable(call) from late
         return (yield from self._recover(call, failure))
@@ -178,7 +179,7 @@ class PostgresStorage:
                     raise _failures.typed(self._dsn, failure) from failure
                 return (yield from self._attempt(call))
             except psycopg2.Error as error:
-                failure = error
+                failure = error.with_traceback(None)
             except DeadlineError as late:
                 raise self._unavailable(call, failure) from late
 
