@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PROPERTIES", "Verdict"]
 
 PROCESSES = 8
-BUSY = Limit(limit=50, period=1.0, burst=10)
+BUSY = Limit(limit=50, period=1.0, burst=25)
 SCARCE = Limit(limit=5, period=60.0, burst=5)
 SKEW = 5.0
 
@@ -96,7 +96,7 @@ def no_false_refusals(trial: Trial) -> Verdict:
 
 def come_back_as_told(trial: Trial) -> Verdict:
     """A caller that is alone and comes back when it is told to is never refused again."""
-    (in_vain,) = trial.run("ask_as_told", BUSY, Crowd(trial.crew.workers[:1]), rounds=3 * BUSY.burst)
+    (in_vain,) = trial.run("ask_as_told", BUSY, Crowd(trial.crew.workers[:1]), rounds=BUSY.limit + 20)
     return Verdict(None, "tells no time") if in_vain is None else Verdict(in_vain == 0, f"{in_vain} in vain")
 
 
