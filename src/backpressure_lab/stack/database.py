@@ -11,20 +11,20 @@ from backpressure_lab.stack.context import Context
 
 
 def main() -> None:
-    """Make roles and databases, then Airflow's tables, unless this Airflow already made them."""
+    """Make roles and databases, whose rights may have changed; then Airflow's tables, unless this Airflow made them."""
     context = Context.load()
+    postgres.create_databases(context.layout, context.secrets)
     stamp = context.layout.database / "airflow-version.json"
     current = {"apache-airflow-core": version("apache-airflow-core")}
     if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == current:
         print("Airflow's tables are up to date")
     else:
-        _make(context)
+        _make_tables()
         write_json(stamp, current)
     context.layout.database_ready.touch()
 
 
-def _make(context: Context) -> None:
-    postgres.create_databases(context.layout, context.secrets)
+def _make_tables() -> None:
     print("making Airflow's tables")
     from airflow.utils import db  # noqa: PLC0415 - takes seconds, and most starts have no need of it
 

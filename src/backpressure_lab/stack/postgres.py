@@ -135,8 +135,9 @@ def create_databases(layout: Layout, secrets: Secrets) -> None:
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
                 if cursor.fetchone() is None:
                     cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(sql.Identifier(name)))
-            # The lessons look at other sessions' states and ages.
-            cursor.execute("GRANT pg_monitor TO lab")
+            # The lessons look at other sessions' states and ages, also without taking one of their own role's
+            # connections.
+            cursor.execute("GRANT pg_monitor TO lab, backpressure")
     finally:
         connection.close()
 

@@ -1,0 +1,138 @@
+"""What the machine itself says of processes: whose child one is, its private memory, the processor time it took.
+
+A second witness beside Airflow's own words. Everything is read from the system, through psutil, which Airflow brings
+along; of a process that is gone there is nothing to read, and None is returned for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+_HOME = "BACKPRESSURE_LAB_HOME"
+
+
+class Cores(NamedTuple):
+    """Processor time of all cores together since the machine's start, in seconds; two readings make a share.
+
+    Attributes:
+        at: when it was read (epoch s).
+        busy: time spent on anything, other programs included.
+        total: time there was, idle included.
+    """
+
+    at: float
+    busy: float
+    total: float
+
+
+def parts() -> dict[str, int]:
+    """The process id of each part of the lab that runs, by name: "scheduler", "dag-processor", "worker-a".
+
+    The lab's supervisor writes them down; each leads the tree of what the part has started.
+
+    Raises:
+        LookupError: this is no task of a lab, or its supervisor has written nothing.
+    """
+    home = os.environ.get(_HOME)
+    if not home:
+        raise LookupError(f"{_HOME} is not set: only a lab's own tasks can tell which processes are its parts")
+    path = Path(home) / "run" / "state.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["parts"]
+        return {part["name"]: int(part["pid"]) for part in found if part["pid"] and psutil.pid_exists(part["pid"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LookupError(f"{path} does not tell the lab's parts: {error}") from error
+
+
+def ancestors(pid: int | None = None) -> list[int]:
+    """The parent of a process (this one when left out), its parent and so on; empty when it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [process.pid for process in psutil.Process(pid).parents()]
+    return []
+
+
+def part_of(pid: int | None = None) -> str | None:
+    """The part of the lab that a process (this one when left out) descends from, or is; None if it is of none.
+
+    Raises:
+        LookupError: the lab's parts are not known.
+    """
+    names = {leader: name for name, leader in parts().items()}
+    line = [os.getpid() if pid is None else pid, *ancestors(pid)]
+    return next((names[one] for one in line if one in names), None)
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all its descendants; empty when it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return [pid, *(child.pid for child in process.children(recursive=True))]
+    return []
+
+
+def private_bytes(pid: int | None = None) -> int | None:
+    """The memory that would be free if this process ended: what it shares with others, as after a fork, is not in it.
+
+    The process is this one when left out. None when it is gone, or is not ours to look at.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return int(psutil.Process(pid).memory_full_info().uss)
+    return None
+
+
+def cpu_seconds(pid: int, *, own: bool = False) -> float | None:
+    """Processor time (user and system, all threads) that a process and its descendants have taken so far.
+
+    What has ended counts as soon as its parent knows of it, so that a difference of two readings misses no short task.
+
+    Args:
+        pid: the process.
+        own: leave out all descendants.
+
+    Returns None when the process is gone.
+    """
+    times = [_times(one, own=own) for one in ([pid] if own else tree(pid))]
+    return sum(one for one in times if one is not None) if times and times[0] is not None else None
+
+
+def cores() -> Cores:
+    """How much time the cores have spent so far."""
+    times = psutil.cpu_times()._asdict()
+    # Linux counts a guest's time in user and nice, too.
+    total = sum(seconds for name, seconds in times.items() if name not in ("guest", "guest_nice"))
+    return Cores(time.time(), total - times["idle"] - times.get("iowait", 0.0), total)
+
+
+def busy_share(before: Cores, after: Cores) -> float | None:
+    """Which part of all cores' time was spent between two readings, from 0 to 1; None when there was no time."""
+    total = after.total - before.total
+    return (after.busy - before.busy) / total if total > 0 else None
+
+
+def count_cores() -> int:
+    """How many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory(pids: Iterable[int]) -> dict[int, int]:
+    """The private bytes of each of these processes that can be read."""
+    found = {pid: private_bytes(pid) for pid in pids}
+    return {pid: size for pid, size in found.items() if size is not None}
+
+
+def _times(pid: int, *, own: bool) -> float | None:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        times = psutil.Process(pid).cpu_times()
+        ended = 0.0 if own else times.children_user + times.children_system
+        return float(times.user + times.system + ended)
+    return None
