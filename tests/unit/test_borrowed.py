@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
+import pytest
 from backpressure import pools
 from backpressure.airflow import borrowed
 from backpressure.airflow.client import AirflowError
 from support.airflow_api import Airflow as PoolAirflow
+from support.celery_workers import FakeCelery
 
 
 class Airflow(PoolAirflow):
@@ -36,7 +39,7 @@ class Airflow(PoolAirflow):
     def delete(self, path: str) -> None:
         """Delete a pool or a variable."""
         if path.startswith("/variables/"):
-            del self.variables[path.removeprefix("/variables/")]
+            del self.variables[unquote(path.removeprefix("/variables/"))]
         else:
             super().delete(path)
 
@@ -90,3 +93,56 @@ def test_another_runs_loans_are_left_alone() -> None:
     _borrow(api, "api", 3, "other")
     assert borrowed.give_back(api, "r1") == []
     assert len(borrowed.notes(api)) == 1
+
+
+def _borrow_workers(api: Any, run_id: str = "r1") -> None:
+    for kind, name, before in (
+        ("consumer", borrowed.consumer("a@lab", "bulk"), False),
+        ("consumer", borrowed.consumer("b@lab", "bulk"), True),
+        ("worker_size", "a@lab", 2),
+    ):
+        borrowed.borrow(api, kind, name, before, dag_id="lesson", run_id=run_id)
+
+
+def test_workers_get_their_queues_and_size_back() -> None:
+    """A queue that was added is left again, one that was left is served again, and what is right is not touched."""
+    api: Any = Airflow()
+    celery = FakeCelery(a=["fast", "bulk"], b=[])
+    celery.processes["a@lab"] += [103, 104]
+    _borrow_workers(api)
+    assert borrowed.give_back(api, "r1", celery.workers) == [
+        "consumer a@lab/bulk",
+        "consumer b@lab/bulk",
+        "worker_size a@lab",
+    ]
+    assert (celery.queues, len(celery.processes["a@lab"])) == ({"a@lab": ["fast"], "b@lab": ["bulk"]}, 2)
+    _borrow_workers(api)
+    celery.told.clear()
+    borrowed.give_back(api, "r1", celery.workers)
+    assert celery.told == []
+
+
+def test_workers_that_start_anew_need_not_be_told() -> None:
+    """At the lab's start the workers are not there yet, and come with their own queues and size: the notes go."""
+    api: Any = Airflow()
+    _borrow_workers(api, "vanished")
+    assert len(borrowed.give_back(api)) == 3
+    assert borrowed.notes(api) == []
+
+
+def test_what_cannot_be_given_back_keeps_its_note_and_no_other() -> None:
+    """A worker that does not answer holds up neither the pool nor the other worker, and is told next time."""
+    api: Any = Airflow(api=3)
+    celery = FakeCelery(a=["fast", "bulk"], b=[])
+    celery.silent.add("a@lab")
+    _borrow_workers(api)
+    _borrow(api, "api", 5)
+    with pytest.raises(ExceptionGroup, match="a@lab does not answer"):
+        borrowed.give_back(api, "r1", celery.workers)
+    assert api.pools["api"]["slots"] == 5
+    assert celery.queues["b@lab"] == ["bulk"]
+    assert [note["name"] for note in borrowed.notes(api)] == ["a@lab/bulk", "a@lab"]
+    celery.silent.clear()
+    borrowed.give_back(api, "r1", celery.workers)
+    assert celery.queues["a@lab"] == ["fast"]
+    assert borrowed.notes(api) == []

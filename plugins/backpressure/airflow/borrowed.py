@@ -1,4 +1,4 @@
-"""What a run changes and must give back: pools, pauses, switches. Noted in Airflow itself before the change is made.
+"""What a run changes and must give back: pools, pauses, Celery's workers. Noted in Airflow before the change is made.
 
 Each change is a Variable ``borrowed.KIND.NAME`` that holds the run and the state before. ``give_back`` undoes a run's
 changes and removes the notes; a run that was killed leaves its notes, and the next start of the lab gives back for it.
@@ -12,12 +12,15 @@ from typing import Any
 from urllib.parse import quote
 
 from backpressure import pools
+from backpressure.airflow.celery import Workers, WorkersError
 from backpressure.airflow.client import AirflowClient, AirflowError
 
 PREFIX = "borrowed."
 _CONFLICT = 409
 _NOT_FOUND = 404
 _FINISHED = ("success", "failed")
+# A worker that died is started again within this time, and then has its own queues and size.
+_RESTART_SECONDS = 45.0
 
 
 def borrow(api: AirflowClient, kind: str, name: str, before: Any, *, dag_id: str, run_id: str) -> None:
@@ -36,15 +39,36 @@ def notes(api: AirflowClient) -> list[dict[str, Any]]:
     return [json.loads(entry["value"]) for entry in entries if entry["key"].startswith(PREFIX)]
 
 
-def give_back(api: AirflowClient, run_id: str | None = None) -> list[str]:
-    """Undo what ``run_id`` changed, or, without it, what any run that is over has left; says what was undone."""
-    undone = []
+def give_back(api: AirflowClient, run_id: str | None = None, workers: Callable[[], Workers] | None = None) -> list[str]:
+    """Undo what ``run_id`` changed, or, without it, what any run that is over has left; says what was undone.
+
+    What cannot be undone keeps its note, and does not keep the rest from being undone.
+
+    Args:
+        api: where pools, pauses and notes are.
+        run_id: whose changes.
+        workers: how Celery's workers are told. Without it they start anew after this, as the lab's do, and have their
+            own queues and size again.
+
+    Raises:
+        ExceptionGroup: some changes could not be undone.
+    """
+    undone, errors = [], []
     for note in notes(api):
         if note["run_id"] != run_id if run_id is not None else _is_active(api, note):
             continue
-        _UNDO[note["kind"]](api, note["name"], note["before"])
+        try:
+            if note["kind"] not in _UNDO_WORKER:
+                _UNDO[note["kind"]](api, note["name"], note["before"])
+            elif workers is not None:
+                _UNDO_WORKER[note["kind"]](workers(), note["name"], note["before"])
+        except (AirflowError, WorkersError) as error:
+            errors.append(error)
+            continue
         _forget(api, note)
         undone.append(f"{note['kind']} {note['name']}")
+    if errors:
+        raise ExceptionGroup(f"not given back: {'; '.join(map(str, errors))}", errors)
     return undone
 
 
@@ -80,4 +104,28 @@ def _undo_pause(api: AirflowClient, name: str, before: bool) -> None:  # noqa: F
     api.pause(name, paused=before)
 
 
+def consumer(worker: str, queue: str) -> str:
+    """The name of a note about a worker's taking tasks from a queue: two runs may change one worker's queues."""
+    return f"{worker}/{queue}"
+
+
+def _undo_consumer(workers: Workers, name: str, before: bool) -> None:  # noqa: FBT001 - the note's value
+    worker, _, queue = name.partition("/")
+    _wait_for(workers, worker)
+    if before is not (queue in workers.queues(worker)):
+        change = workers.add_consumer if before else workers.cancel_consumer
+        change(worker, queue)
+
+
+def _undo_size(workers: Workers, worker: str, before: int) -> None:
+    _wait_for(workers, worker)
+    workers.resize(worker, before)
+
+
+def _wait_for(workers: Workers, worker: str) -> None:
+    if not workers.answers(worker, _RESTART_SECONDS):
+        raise WorkersError(f"{worker} does not answer; the next start of the lab starts it anew")
+
+
 _UNDO: dict[str, Callable[[AirflowClient, str, Any], None]] = {"pool": _undo_pool, "pause": _undo_pause}
+_UNDO_WORKER: dict[str, Callable[[Workers, str, Any], None]] = {"consumer": _undo_consumer, "worker_size": _undo_size}

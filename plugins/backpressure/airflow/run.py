@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from backpressure import pools
 from backpressure.airflow import borrowed
+from backpressure.airflow.celery import Workers
 from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.pools import PoolSpec, PoolStatus
 
@@ -31,7 +32,7 @@ Record = dict[str, Any]
 class Run:
     """The run that a task belongs to.
 
-    Changes to pools and pauses made through it are undone when the run is over, also when it was killed.
+    Changes to pools, pauses and workers made through it are undone when the run is over, also when it was killed.
     """
 
     def __init__(self, api: AirflowClient, dag_id: str, run_id: str, params: dict[str, Any]) -> None:
@@ -85,9 +86,29 @@ class Run:
         self._borrow("pause", dag_id, self.api.dag(dag_id)["is_paused"])
         self.api.pause(dag_id, paused=paused)
 
+    @cached_property
+    def workers(self) -> Workers:
+        """Celery's workers: what they are and do."""
+        return Workers.from_connection()
+
+    def add_consumer(self, worker: str, queue: str) -> tuple[str, ...]:
+        """Let a Celery worker serve one more queue until this run is over; returns its queues as read back."""
+        self._borrow("consumer", borrowed.consumer(worker, queue), queue in self.workers.queues(worker))
+        return self.workers.add_consumer(worker, queue)
+
+    def cancel_consumer(self, worker: str, queue: str) -> tuple[str, ...]:
+        """Let a Celery worker serve one queue less until this run is over; returns its queues as read back."""
+        self._borrow("consumer", borrowed.consumer(worker, queue), queue in self.workers.queues(worker))
+        return self.workers.cancel_consumer(worker, queue)
+
+    def resize_worker(self, worker: str, processes: int) -> int:
+        """Give a Celery worker so many processes until this run is over; returns their number as read back."""
+        self._borrow("worker_size", worker, len(self.workers.processes(worker)))
+        return len(self.workers.resize(worker, processes))
+
     def give_back(self) -> list[str]:
         """Undo everything that this run changed."""
-        return borrowed.give_back(self.api, self.run_id)
+        return borrowed.give_back(self.api, self.run_id, lambda: self.workers)
 
     def _borrow(self, kind: str, name: str, before: Any) -> None:
         borrowed.borrow(self.api, kind, name, before, dag_id=self.dag_id, run_id=self.run_id)

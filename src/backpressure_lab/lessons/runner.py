@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backpressure.airflow import borrowed
+from backpressure.airflow.celery import Workers
 from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.findings import Evidence
 
@@ -111,7 +112,7 @@ def _abandon(api: AirflowClient, item: Item, run_id: str) -> None:
         for active in api.pages(f"/dags/{dag['dag_id']}/dagRuns", "dag_runs", state=["running", "queued"]):
             if active["dag_run_id"].startswith(run_id):
                 api.set_run_state(dag["dag_id"], active["dag_run_id"], "failed")
-    borrowed.give_back(api, run_id)
+    borrowed.give_back(api, run_id, lambda: Workers.of(api))
 
 
 def _collect(api: AirflowClient, item: Item, scenario: str, run_id: str, *, state: str, seconds: float) -> Result:

@@ -10,6 +10,7 @@ from typing import Any
 
 from backpressure import pools
 from backpressure.airflow import borrowed
+from backpressure.airflow.celery import CONNECTION_ID
 from backpressure.airflow.client import AirflowClient, AirflowError
 
 from backpressure_lab import manifest
@@ -55,7 +56,14 @@ def connections(context: Context) -> list[dict[str, Any]]:
             ("backpressure_db", "backpressure", secrets.backpressure_password, "shared state of limiters and breakers"),
         )
     ]
+    broker = {
+        "connection_id": CONNECTION_ID,
+        "conn_type": "redis",
+        "host": str(context.layout.sockets / "valkey.sock"),
+        "description": "the broker of the Celery workers",
+    }
     return [
+        broker,
         loopback
         | {
             "connection_id": "airflow_api",
