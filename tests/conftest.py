@@ -13,6 +13,8 @@ pytest_plugins = ["support.storages"]
 
 ROOT = Path(__file__).parents[1]
 LIVE_FOLDERS = {"live", "browser"}
+# Eight processes against a real server and a real clock, for seconds each.
+SLOW_FOLDERS = {"conformance"}
 
 # A file instead of variables: a lab that a test starts sets AIRFLOW_HOME itself, and must not inherit anything else.
 _CONFIGURATION = f"""\
@@ -35,7 +37,10 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in a folder of live tests, so that none is forgotten."""
+    """Mark what lies in a folder of live or slow tests, so that none is forgotten."""
     for item in items:
-        if LIVE_FOLDERS & set(item.path.relative_to(ROOT / "tests").parts[:-1]):
+        folders = set(item.path.relative_to(ROOT / "tests").parts[:-1])
+        if LIVE_FOLDERS & folders:
             item.add_marker(pytest.mark.live)
+        if SLOW_FOLDERS & folders:
+            item.add_marker(pytest.mark.slow)

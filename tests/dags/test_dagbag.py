@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.dag_version_inflation_checker import check_dag_file_stability
 from support.bagging import Parsed, parse
@@ -23,7 +22,6 @@ from backpressure_lab.manifest import Item, load
 COURSE = load()
 FILES = sorted((COURSE.root / "dags").rglob("*.py"))
 WRITTEN = [pytest.param(item, id=item.id) for item in COURSE.written]
-PARSE_ROUNDS = 2
 # What the package may cost beside the tasks themselves, as a share; importing numpy alone would cost more.
 PARSE_BUDGET = 1.2
 
@@ -112,32 +110,12 @@ def test_every_bullet_has_exactly_one_finding(item: Item) -> None:
     assert Counter(bullet for _, bullet in source.findings) == Counter(item.checklist)
 
 
-def test_the_package_adds_little_to_a_files_parsing(tmp_path: Path, parsed: dict[str, Parsed]) -> None:
+def test_the_package_adds_little_to_a_files_parsing() -> None:
     """In forks of one process, as the DAG processor parses, a lesson makes few more calls than as many plain tasks."""
-    twins = {}
-    for item in COURSE.written:
-        twin = tmp_path / f"{item.dag_id}.py"
-        twin.write_text("".join(_plain(dag) for dag in parsed[item.file].dags.values()), encoding="utf-8")
-        twins[str(COURSE.root / item.file)] = str(twin)
-    script = Path(__file__).with_name("parse_calls.py")
-    command = [sys.executable, str(script), str(PARSE_ROUNDS), *twins, *twins.values()]
+    command = [sys.executable, str(COURSE.root / "benchmarks" / "parsing.py"), "--calls"]
     printed = subprocess.run(command, check=False, capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
-    best = {file: min(calls) for file, calls in json.loads(printed.stdout.splitlines()[-1]).items()}
-    ratios = {Path(file).name: round(best[file] / best[twin], 2) for file, twin in twins.items()}
-    assert len(ratios) == len(COURSE.written)
+    counted: dict[str, dict[str, int]] = json.loads(printed.stdout.splitlines()[-1])
+    assert counted.keys() == {Path(item.file).name for item in COURSE.written}
+    ratios = {name: round(calls["lesson"] / calls["plain"], 2) for name, calls in counted.items()}
     assert {name: ratio for name, ratio in ratios.items() if ratio > PARSE_BUDGET} == {}
-
-
-def _plain(dag: DAG) -> str:
-    """A DAG with as many tasks and parameters, and nothing of ours."""
-    params = ", ".join(f"{name!r}: Param({value!r})" for name, value in dag.params.dump().items())
-    lines = [
-        "from airflow.sdk import DAG, Param, task",
-        f"with DAG(dag_id={dag.dag_id!r}, schedule=None, params={{{params}}}):",
-        "    @task",
-        "    def work(number):",
-        "        pass",
-        *(f"    work.override(task_id='t{number}').expand(number=[1])" for number in range(len(dag.tasks))),
-    ]
-    return "\n".join(lines) + "\n\n"

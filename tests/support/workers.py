@@ -101,7 +101,7 @@ def _subject(arguments: dict[str, Any]) -> Any:
 
 
 def ask_for(arguments: dict[str, Any]) -> Any:
-    """Ask any subject for some seconds, `pause` apart; says when each permit was asked for and had, and all that failed."""
+    """Ask any subject for some seconds, `pause` apart; says when each permit was asked for and had, and what failed."""
     take = _subject(arguments)
     yield
     began = time.monotonic()

@@ -6,23 +6,36 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from backpressure_lab.cli import app
 
 
-def _lab(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "BACKPRESSURE_LAB_HOME": str(tmp_path / "lab"), "NO_COLOR": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "backpressure_lab", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
+class Done(NamedTuple):
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """``./lab`` in this process, with a state folder of its own."""
+    monkeypatch.setenv("BACKPRESSURE_LAB_HOME", str(tmp_path / "lab"))
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def call(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["lab", *arguments])
+        with pytest.raises(SystemExit) as end:
+            app.main()
+        return Done(int(end.value.code or 0), *capsys.readouterr())
+
+    return call
 
 
 def test_help_imports_little(tmp_path: Path) -> None:
@@ -38,10 +51,10 @@ def test_help_imports_little(tmp_path: Path) -> None:
     assert "Start the lab" in done.stdout
 
 
-def test_the_list_is_json_and_nothing_else(tmp_path: Path) -> None:
+def test_the_list_is_json_and_nothing_else(lab: Callable[..., Done]) -> None:
     """Every item of the checklist is listed, with the contract's keys."""
-    done = _lab(tmp_path, "list", "--json")
-    items = json.loads(done.stdout)["items"]
+    done = lab("list", "--json")
+    items = json.loads(done.out)["items"]
     assert len([item for item in items if item["id"].startswith("106.")]) == 50
     keys = {"id", "section", "title", "dag_id", "file", "tags", "purpose", "checklist", "expected_behavior"}
     assert keys | {"default_scenario", "scenarios", "exclusive", "written"} <= set(items[0])
@@ -63,27 +76,27 @@ def test_the_list_is_json_and_nothing_else(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_wrong_usage_is_answered_with_a_way_on(
-    tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+    lab: Callable[..., Done], arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     """The value, the reason and the next command; never a traceback."""
-    done = _lab(tmp_path, *arguments)
-    assert done.returncode == code, done.stderr
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    done = lab(*arguments)
+    assert done.code == code, done.err
+    assert words in done.err
+    assert "Traceback" not in done.err
 
 
-def test_status_of_no_lab_is_json_too(tmp_path: Path) -> None:
+def test_status_of_no_lab_is_json_too(lab: Callable[..., Done]) -> None:
     """A script can tell that there is no lab."""
-    done = _lab(tmp_path, "status", "--json")
-    assert done.returncode == 3
-    assert json.loads(done.stdout)["phase"] == "down"
+    done = lab("status", "--json")
+    assert done.code == 3
+    assert json.loads(done.out)["phase"] == "down"
 
 
-def test_down_without_a_lab_is_no_error(tmp_path: Path) -> None:
+def test_down_without_a_lab_is_no_error(lab: Callable[..., Done]) -> None:
     """Stopping what does not run has nothing to do."""
-    done = _lab(tmp_path, "down")
-    assert done.returncode == 0
-    assert "was not running" in done.stderr
+    done = lab("down")
+    assert done.code == 0
+    assert "was not running" in done.err
 
 
 def test_a_defect_is_reported_without_a_traceback(tmp_path: Path) -> None:

@@ -200,6 +200,13 @@ def test_a_file_without_an_item_is_named(root: Path) -> None:
     ]
 
 
+def test_a_file_of_an_unwritten_item_is_named(root: Path) -> None:
+    """It would be loaded, but counted nowhere: the author's check says so, and no other command stops for it."""
+    assert edited(root, "course.toml", "written = true", "written = false") == [
+        f"course.toml:8: {FILE} is there, but item 1.1 is not marked as written; set written = true"
+    ]
+
+
 def test_a_lesson_that_is_not_text_is_named(root: Path) -> None:
     """A wrong encoding is a message, not a traceback."""
     (root / FILE).write_bytes(b"\xff")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ LESSONS = list(DAGS.rglob("*.py"))
 EVERYTHING = [*PLUGINS.rglob("*.py"), *LAB.rglob("*.py"), *LESSONS]
 
 
+@cache
 def imports(text: str) -> set[str]:
     """The full names of everything that a source text imports, at whatever depth, also by name at run time."""
     found: set[str] = set()

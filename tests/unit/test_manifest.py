@@ -273,11 +273,6 @@ DEFECTS = {
         '"one_c.py"',
         "written is true, but dags/one/one_c.py is missing; write it, or",
     ),
-    "there but unwritten": (
-        "written = true",
-        "written = false",
-        "one_a.py is there, but the item is not marked as written",
-    ),
     "exercise without folder": ('"exercises/e1_do"', '"exercises/e2"', "the folder exercises/e2 is missing; make it"),
 }
 # Where the defect is not in the line that was changed: a part of the line that shows it.
@@ -295,7 +290,6 @@ ELSEWHERE = {
     "written without cost": "[[items]]",
     "one scenario only": "[[items]]",
     "unknown queue": '"gpu"',
-    "there but unwritten": "filename",
     "the lab's pool": '"control"]',
     "unknown key unlike any": "zz = 1",
     "value for table": "[items.scenarios]",
@@ -320,6 +314,12 @@ def test_all_problems_are_reported_at_once_in_the_order_of_lines(root: Path) -> 
     )
     found = problems(root, text.replace("concurrency", "concurency"))
     assert [problem.split(": ")[1] for problem in found] == ['pool "control"', 'worker "a"', 'worker "a"', 'item "1.2"']
+
+
+def test_a_file_that_is_being_written_stops_nothing(root: Path) -> None:
+    """Other lessons run while the file of an unwritten one is there already; the author's check names it."""
+    assert loaded(root, GOOD.replace("written = true", "written = false", 1)).written == ()
+    assert (root / "dags/one/one_a.py").exists()
 
 
 def test_one_defect_is_one_problem(root: Path) -> None:

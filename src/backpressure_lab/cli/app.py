@@ -122,7 +122,7 @@ def prove(
 def test(
     context: typer.Context,
     *,
-    fast: Annotated[bool, typer.Option("--fast", help="Leave out what needs a running lab.")] = False,  # noqa: PT028 - not a test
+    fast: Annotated[bool, typer.Option("--fast", help="Leave out what needs a running lab or long.")] = False,  # noqa: PT028 - not a test
 ) -> None:
     """Run the tests; further arguments go to pytest."""
     from backpressure_lab.cli import maintenance

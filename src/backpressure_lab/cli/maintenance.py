@@ -54,10 +54,21 @@ def _reset_pools(layout: Layout) -> int:
     return 0
 
 
+# Tests that need no lab share the cores; a contiguous part of them each, so that a file's fixtures are made once.
+_ON_ALL_CORES = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
+
+
 def test(arguments: list[str], *, fast: bool) -> int:
-    """Run pytest on the whole tree."""
-    command = [sys.executable, "-m", "pytest", *(["-m", "not live"] if fast else []), *arguments]
-    return subprocess.run(command, cwd=Layout.of().root, check=False).returncode
+    """Run pytest: on all cores, then with a lab; with further arguments once, in one process."""
+    if arguments:
+        runs = [[*(["-m", "not live and not slow"] if fast else []), *arguments]]
+    elif fast:
+        runs = [["-m", "not live and not slow", *_ON_ALL_CORES]]
+    else:
+        runs = [["-m", "not live", *_ON_ALL_CORES], ["-m", "live"]]
+    root = Layout.of().root
+    codes = [subprocess.run([sys.executable, "-m", "pytest", *run], cwd=root, check=False).returncode for run in runs]
+    return next((code for code in codes if code), 0)
 
 
 def dev_check(*, fix: bool) -> int:

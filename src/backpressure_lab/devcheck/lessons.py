@@ -21,11 +21,15 @@ _PACKAGES = ("airflow.sdk", "airflow.providers", "backpressure")
 
 def check(course: Course) -> Iterator[Problem]:
     """Every disagreement between the manifest and the files below ``dags/``."""
-    known = {item.file for item in course.items}
+    items = {item.file: item for item in course.items}
     for path in sorted((course.root / "dags").rglob("*.py")):
         name = path.relative_to(course.root).as_posix()
-        if name not in known:
+        item = items.get(name)
+        if item is None:
             yield Problem(name, 1, "no item of course.toml has this file; add one, or remove the file")
+        elif not item.written:
+            message = f"{name} is there, but item {item.id} is not marked as written; set written = true"
+            yield Problem("course.toml", item.line, message)
     for item in course.written:
         try:
             text = (course.root / item.file).read_text(encoding="utf-8")

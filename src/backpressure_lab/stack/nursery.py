@@ -28,6 +28,9 @@ PRELOADED = (
     "backpressure_lab.stack.database",
     # What DAG files import: the forks that parse them and run their tasks have it already.
     "airflow.providers.standard.operators.python",
+    # What Airflow itself imports to find a file's dependencies on other DAGs, at every parse.
+    "airflow.providers.standard.operators.trigger_dagrun",
+    "airflow.providers.standard.sensors.external_task",
     "backpressure.airflow.evidence",
     "backpressure.measures.samples",
     "backpressure.timeline",
