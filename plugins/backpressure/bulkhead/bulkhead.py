@@ -74,7 +74,7 @@ class Bulkhead:
         self.lease = check_seconds("lease", lease)
         self.lease_ns = math.ceil(lease * NANOSECONDS)
         self.keys = (name,)
-        self._weights = {check_name(tenant): _checked(tenant, weight) for tenant, weight in (weights or {}).items()}
+        self.weights = {check_name(tenant): _checked(tenant, weight) for tenant, weight in (weights or {}).items()}
         self._listeners = tuple(listeners)
 
     def __repr__(self) -> str:
@@ -148,7 +148,7 @@ class Bulkhead:
 
     def _acquire(self, cost: int, tenant: str, timeout: float | None) -> Steps[Lease]:
         check_cost(cost, self.limit, "limit")
-        weight = self._weights.get(tenant, 1) if tenant == "" else self._weights.get(check_name(tenant), 1)
+        weight = self.weights.get(tenant, 1) if tenant == "" else self.weights.get(check_name(tenant), 1)
         if timeout is not None and (isinstance(timeout, bool) or not 0 <= timeout < math.inf):
             raise ValueError(f"timeout must be a number of seconds from 0, or None, not {timeout!r}")
         token = os.urandom(16).hex()

@@ -30,6 +30,7 @@ class Lease:
 
     Attributes:
         cost: how many of the bulkhead's permits it holds.
+        token: its name in the storage: whoever knows it can take the lease over, `Lease(bulkhead, token, cost)`.
         lost: the lease ended while it was held.
     """
 
@@ -37,7 +38,7 @@ class Lease:
         self.cost = cost
         self.lost = False
         self._bulkhead = bulkhead
-        self._token = token
+        self.token = token
         self._since = bulkhead.storage.clock.monotonic_ns()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -50,12 +51,12 @@ class Lease:
             StorageError: the storage could not be asked; the lease runs on.
         """
         bulkhead = self._bulkhead
-        return self._kept(bulkhead.storage.run(RENEW, bulkhead.keys, self._token, bulkhead.lease_ns)[0])
+        return self._kept(bulkhead.storage.run(RENEW, bulkhead.keys, self.token, bulkhead.lease_ns)[0])
 
     async def renew_async(self) -> bool:
         """Hold it for another full lease from now, without blocking the event loop."""
         bulkhead = self._bulkhead
-        return self._kept((await bulkhead.storage.run_async(RENEW, bulkhead.keys, self._token, bulkhead.lease_ns))[0])
+        return self._kept((await bulkhead.storage.run_async(RENEW, bulkhead.keys, self.token, bulkhead.lease_ns))[0])
 
     def release(self) -> bool:
         """Give it back; False when it was lost, or released before.
@@ -64,12 +65,12 @@ class Lease:
             StorageError: the storage could not be asked; the permit is free when the lease ends.
         """
         self._over.set()
-        return self._given_back(self._bulkhead.storage.run(RELEASE, self._bulkhead.keys, self._token)[0])
+        return self._given_back(self._bulkhead.storage.run(RELEASE, self._bulkhead.keys, self.token)[0])
 
     async def release_async(self) -> bool:
         """Give it back, without blocking the event loop."""
         self._over.set()
-        row = await self._bulkhead.storage.run_async(RELEASE, self._bulkhead.keys, self._token)
+        row = await self._bulkhead.storage.run_async(RELEASE, self._bulkhead.keys, self.token)
         return self._given_back(row[0])
 
     def __enter__(self) -> Self:
