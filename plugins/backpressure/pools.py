@@ -119,7 +119,7 @@ def ensure(api: Api, spec: PoolSpec, *, resize_existing: bool = False) -> Change
         return "unchanged"
     if not resize_existing:
         return "drifted"
-    _replace(api, spec)
+    replace(api, spec)
     return "resized"
 
 
@@ -149,7 +149,7 @@ def resize(api: Api, name: str, slots: int) -> int:
     if name == DEFAULT_POOL:
         api.patch(f"/pools/{name}", {"slots": slots}, update_mask="slots")
     else:
-        _replace(api, PoolSpec(name, slots, before["description"] or "", before["include_deferred"]))
+        replace(api, PoolSpec(name, slots, before["description"] or "", before["include_deferred"]))
     return int(before["slots"])
 
 
@@ -169,7 +169,8 @@ def remove(api: Api, name: str) -> bool:
     return True
 
 
-def _replace(api: Api, spec: PoolSpec) -> None:
+def replace(api: Api, spec: PoolSpec) -> None:
+    """Make an existing pool as specified, but for the description of the default pool, which Airflow keeps."""
     if spec.name == DEFAULT_POOL:
         body = {"slots": spec.slots, "include_deferred": spec.include_deferred}
         api.patch(f"/pools/{spec.name}", body, update_mask=["slots", "include_deferred"])
