@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _TIMES = ("arrival", "start", "finish", "retry_after")
 _TEXTS = ("lane", "key", "path", "request_id", "status")
 _NUMBERS = ("id", "bytes")
+COLUMNS = (*_TIMES, *_NUMBERS, *_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class RequestLog:
     @classmethod
     def from_pages(cls, pages: Iterable[Mapping[str, Any]]) -> RequestLog:
         """Build a log from the simulator's answers to ``GET /log``, in their order."""
-        columns: dict[str, list[Any]] = {name: [] for name in (*_TIMES, *_NUMBERS, *_TEXTS)}
+        columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         now, complete = 0.0, True
         for page in pages:
             now, complete = page["now"], complete and page["complete"]
@@ -315,7 +316,7 @@ class RequestLog:
         return values[~np.isnan(values)]
 
     def _take(self, index: NDArray[Any]) -> RequestLog:
-        columns = {name: getattr(self, name)[index] for name in (*_TIMES, *_NUMBERS, *_TEXTS)}
+        columns = {name: getattr(self, name)[index] for name in COLUMNS}
         return RequestLog(columns, now=self.now, complete=self.complete)
 
 

@@ -1,4 +1,4 @@
-"""What a run changes and must give back: pools, pauses, Celery's workers. Noted in Airflow before the change is made.
+"""What a run changes and must give back: pools, pauses, Celery's workers, upstreams. Noted before the change is made.
 
 Each change is a Variable ``borrowed.KIND.NAME`` that holds the run and the state before. ``give_back`` undoes a run's
 changes and removes the notes; a run that was killed leaves its notes, and the next start of the lab gives back for it.
@@ -16,6 +16,7 @@ from backpressure.airflow.celery import Workers, WorkersError
 from backpressure.airflow.client import AirflowClient, AirflowError
 
 PREFIX = "borrowed."
+LANE = "lane"
 _CONFLICT = 409
 _NOT_FOUND = 404
 _FINISHED = ("success", "failed")
@@ -24,13 +25,21 @@ _RESTART_SECONDS = 45.0
 
 
 def borrow(api: AirflowClient, kind: str, name: str, before: Any, *, dag_id: str, run_id: str) -> None:
-    """Note the state before a change; the first note of a name wins, later ones of the same run are no news."""
+    """Note the state before a change; the first note of a name wins, later ones of the same run are no news.
+
+    A note that a run has left which is over passes to this run: what there was before that one is to be given back.
+    """
+    key = _key(kind, name)
     note = {"kind": kind, "name": name, "before": before, "dag_id": dag_id, "run_id": run_id}
     try:
-        api.post("/variables", {"key": _key(kind, name), "value": json.dumps(note)})
+        api.post("/variables", {"key": key, "value": json.dumps(note)})
     except AirflowError as error:
         if error.status != _CONFLICT:
             raise
+        for left in notes(api):
+            if (left["kind"], left["name"]) == (kind, name) and left["run_id"] != run_id and not _is_active(api, left):
+                passed = left | {"dag_id": dag_id, "run_id": run_id}
+                api.patch(f"/variables/{quote(key, safe='')}", {"key": key, "value": json.dumps(passed)})
 
 
 def notes(api: AirflowClient) -> list[dict[str, Any]]:
@@ -39,7 +48,12 @@ def notes(api: AirflowClient) -> list[dict[str, Any]]:
     return [json.loads(entry["value"]) for entry in entries if entry["key"].startswith(PREFIX)]
 
 
-def give_back(api: AirflowClient, run_id: str | None = None, workers: Callable[[], Workers] | None = None) -> list[str]:
+def give_back(
+    api: AirflowClient,
+    run_id: str | None = None,
+    workers: Callable[[], Workers] | None = None,
+    reset_lane: Callable[[str], object] | None = None,
+) -> list[str]:
     """Undo what ``run_id`` changed, or, without it, what any run that is over has left; says what was undone.
 
     What cannot be undone keeps its note, and does not keep the rest from being undone.
@@ -49,6 +63,8 @@ def give_back(api: AirflowClient, run_id: str | None = None, workers: Callable[[
         run_id: whose changes.
         workers: how Celery's workers are told. Without it they start anew after this, as the lab's do, and have their
             own queues and size again.
+        reset_lane: how an upstream's lane is reset, which only a task can. Without it a run's lanes are left to its own
+            teardown, and forgotten when no run is named: the upstream has started anew.
 
     Raises:
         ExceptionGroup: some changes could not be undone.
@@ -57,8 +73,13 @@ def give_back(api: AirflowClient, run_id: str | None = None, workers: Callable[[
     for note in notes(api):
         if note["run_id"] != run_id if run_id is not None else _is_active(api, note):
             continue
+        if note["kind"] == LANE and reset_lane is None and run_id is not None:
+            continue
         try:
-            if note["kind"] not in _UNDO_WORKER:
+            if note["kind"] == LANE:
+                if reset_lane is not None:
+                    reset_lane(note["name"])
+            elif note["kind"] not in _UNDO_WORKER:
                 _UNDO[note["kind"]](api, note["name"], note["before"])
             elif workers is not None:
                 _UNDO_WORKER[note["kind"]](workers(), note["name"], note["before"])

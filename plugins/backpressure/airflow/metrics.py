@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from backpressure.airflow import tape
 from backpressure.airflow.upstream import Endpoint, http_client
 
 if TYPE_CHECKING:
@@ -154,6 +155,9 @@ class Metrics:
         ]
 
     def _get(self, route: str, params: dict[str, Any]) -> Any:
+        return tape.heard("metrics", [route, params], lambda: self._asked(route, params))
+
+    def _asked(self, route: str, params: dict[str, Any]) -> Any:
         url = self.endpoint.url(route)
         try:
             if self._http is None:

@@ -32,7 +32,8 @@ Record = dict[str, Any]
 class Run:
     """The run that a task belongs to.
 
-    Changes to pools, pauses and workers made through it are undone when the run is over, also when it was killed.
+    Changes to pools, pauses and workers made through it are undone when the run is over, also when it was killed; so is
+    what its tasks set at an upstream.
     """
 
     def __init__(self, api: AirflowClient, dag_id: str, run_id: str, params: dict[str, Any]) -> None:
@@ -106,9 +107,15 @@ class Run:
         self._borrow("worker_size", worker, len(self.workers.processes(worker)))
         return len(self.workers.resize(worker, processes))
 
+    def borrow_lane(self, lane: str) -> None:
+        """Note that a task of this run, or of a helper run that belongs to it, changes an upstream's lane."""
+        lesson, _, helper = self.dag_id.partition("__")
+        run_id = self.run_id.rpartition("__")[0] if helper else self.run_id
+        borrowed.borrow(self.api, borrowed.LANE, lane, None, dag_id=lesson, run_id=run_id)
+
     def give_back(self) -> list[str]:
         """Undo everything that this run changed."""
-        return borrowed.give_back(self.api, self.run_id, lambda: self.workers)
+        return borrowed.give_back(self.api, self.run_id, lambda: self.workers, _reset_lane)
 
     def _borrow(self, kind: str, name: str, before: Any) -> None:
         borrowed.borrow(self.api, kind, name, before, dag_id=self.dag_id, run_id=self.run_id)
@@ -261,3 +268,10 @@ class Run:
     def result(self, task_id: str) -> Any:
         """What a task of this run returned; None when it returned nothing."""
         return self.api.xcom(self.dag_id, self.run_id, task_id)
+
+
+def _reset_lane(lane: str) -> None:
+    from backpressure.airflow.upstream import Upstream  # noqa: PLC0415 - httpx, not while a DAG file is parsed
+
+    with Upstream(lane) as upstream:
+        upstream.reset()

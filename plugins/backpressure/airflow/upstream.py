@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import httpx
 
+from backpressure.airflow import tape
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
@@ -193,6 +195,7 @@ class Upstream:
         self._timeout = timeout
         self._conn_id = conn_id
         self._endpoint = Endpoint(base_url, token) if base_url else None
+        self._to_note = base_url is None
         self._http: httpx.Client | None = None
 
     def __enter__(self) -> Self:
@@ -216,7 +219,7 @@ class Upstream:
             self._endpoint = Endpoint.from_connection(self._conn_id)
         return self._endpoint
 
-    # Control
+    # Control; in a task, what is set is reset when the lesson's run is over, or was cut off
 
     def configure(self, **settings: Any) -> dict[str, Any]:
         """Change settings from now on and return all settings in force.
@@ -226,6 +229,7 @@ class Upstream:
         Raises:
             ValueError: a setting was refused; the message names it, the value and the range.
         """
+        self._note()
         view: dict[str, Any] = self._control("PATCH", "lanes", self.lane, json=settings)
         in_force: dict[str, Any] = view["settings"]
         return in_force
@@ -238,6 +242,7 @@ class Upstream:
         Raises:
             ValueError: an entry was refused.
         """
+        self._note()
         planned = self._control("PUT", "lanes", self.lane, "schedule", json=list(entries))["schedule"]
         return [entry["at"] for entry in planned]
 
@@ -333,6 +338,15 @@ class Upstream:
 
         return RequestLog.from_pages(self._log_pages(since, until, key))
 
+    def _note(self) -> None:
+        """Note, within a task and once, that its run changes this lane."""
+        if not self._to_note:
+            return
+        from backpressure.airflow.run import Run  # noqa: PLC0415 - run imports much that callers of upstreams do not need
+
+        Run.current().borrow_lane(self.lane)
+        self._to_note = False
+
     def _log_pages(self, since: float | None, until: float | None, key: str | None) -> Iterator[Mapping[str, Any]]:
         params = _window(since, until) | {"lane": self.lane} | ({} if key is None else {"key": key})
         after: int | None = 0
@@ -342,6 +356,10 @@ class Upstream:
             after = page["next"]
 
     def _control(self, method: str, *parts: str, **options: Any) -> Any:
+        question = [method, list(parts), options]
+        return tape.heard("upstream", question, lambda: self._asked(method, *parts, **options))
+
+    def _asked(self, method: str, *parts: str, **options: Any) -> Any:
         reply = self._send(method, *parts, headers=self.endpoint.control_headers(), **options)
         if reply.status == _UNAUTHORIZED:
             raise UpstreamError(

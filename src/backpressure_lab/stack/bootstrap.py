@@ -14,6 +14,7 @@ from backpressure.airflow.celery import CONNECTION_ID
 from backpressure.airflow.client import AirflowClient, AirflowError
 
 from backpressure_lab import manifest
+from backpressure_lab.lessons import ending
 from backpressure_lab.stack import postgres, settings
 from backpressure_lab.stack.context import Context
 
@@ -108,6 +109,8 @@ def main() -> None:
             ensure_connection(api, connection)
         for name, change in pools.ensure_all(api, specs()).items():
             print(f"pool {name}: {change}")
+        for news in ending.end_cut_off(api, (item.dag_id for item in manifest.load().items)):
+            print(news)
         for loan in borrowed.give_back(api):
             print(f"gave back for a run that was cut off: {loan}")
 
