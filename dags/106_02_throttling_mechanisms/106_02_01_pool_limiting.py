@@ -64,8 +64,7 @@ with DAG(
         """Give the pool more slots once six calls are done."""
         run = Run.current()
         run.wait_for(lambda: run.ended("in_pool", "in_default_pool") >= 6, seconds=60)
-        at = time.time()
-        return {"at": at, "slots": run.resize_pool(POOL, MORE_SLOTS).slots if run.scenario == "pooled" else 0}
+        return {"at": time.time(), "slots": run.resize_pool(POOL, MORE_SLOTS).slots if run.scenario == "pooled" else 0}
 
     early_plan = plan.override(task_id="plan_early")("pooled", 1)
     pooled_plan = plan.override(task_id="plan_pooled")("pooled", CALLS)
@@ -101,12 +100,13 @@ with DAG(
             (share(work.pool.isin(POOL), "calls in the pool") == 1) & (peak(run.tasks("controls")) > SLOTS),
         )
         in_use = work.concurrency("queued", "end", slots=True)
-        slower, faster = (start_rate(work, window=window) for window in (small, large))
+        spans = ((SLOTS, small), (MORE_SLOTS, large))
+        slower, faster = (start_rate(work, span, f"calls with {slots} slots") for slots, span in spans)
         yield finding(
             "Monitor pool utilization",
             "what the pool says of its slots is what the timestamps say, and the slots are well used",
             (agreement(samples, "occupied", in_use) >= 0.8)
-            & (reading(in_use.mean(*small) / SLOTS, "slot-seconds taken of those there are", "task instances") >= 0.6),
+            & (reading(in_use.mean(*small) / SLOTS if len(work) else None, "slots taken", "task instances") >= 0.6),
         )
         yield finding(
             "Dynamic pool sizing",

@@ -232,6 +232,16 @@ DEFECTS = {
         'holds = [\n"First bullet",\n"Nth"]',
         'holds "Nth", not a bullet of the checklist',
     ),
+    "negative control of no bullet": (
+        "exclusive = true",
+        'negative_controls = {"Nth" = "a sibling"}',
+        'negative_controls names "Nth", not a bullet of the checklist',
+    ),
+    "negative control without a reason": (
+        "exclusive = true",
+        'negative_controls = {"First bullet" = ""}',
+        "negative_controls is",
+    ),
     "bullet in no scenario": ('holds = "all"', 'holds = ["First bullet"]', '"Second bullet" holds in no scenario'),
     "bullet in every scenario": ("holds = []", 'holds = ["First bullet"]', '"First bullet" holds in every scenario'),
     "default not a scenario": ('"good"', '"goood"', 'default_scenario is "goood", but the scenarios are good, poor'),
@@ -386,4 +396,15 @@ def fields_of(value: Any) -> set[str]:
 def test_every_field_of_an_item_but_the_internal_ones_is_in_the_contract(root: Path) -> None:
     """What is added to an item later is added to the list's JSON, or is left out on purpose."""
     item: Item = loaded(root, GOOD).items[0]
-    assert fields_of(item) - set(item.as_json()) == {"cost", "creates_pools", "line"}
+    internal = {"cost", "creates_pools", "reserves", "negative_controls", "line"}
+    assert fields_of(item) - set(item.as_json()) == internal
+
+
+def test_reserves_and_negative_controls_are_read(root: Path) -> None:
+    """What an item needs to itself, and which findings have a control of their own in the same run."""
+    item = loaded(root, GOOD).items[0]
+    assert (item.reserves, item.negative_controls) == ((), {})
+    own = 'reserves = ["celery"]\n[items.negative_controls]\n"First bullet" = "an unlimited sibling"\n\n'
+    item = loaded(root, GOOD.replace("[items.scenarios.good]", own + "[items.scenarios.good]")).items[0]
+    assert item.reserves == ("celery",)
+    assert item.negative_controls == {"First bullet": "an unlimited sibling"}

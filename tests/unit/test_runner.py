@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -15,7 +14,7 @@ from backpressure.measures import Measure
 
 from backpressure_lab import manifest
 from backpressure_lab.errors import LabError, NotRunningError
-from backpressure_lab.lessons import junit, prover, result, runner
+from backpressure_lab.lessons import junit, result, runner
 from backpressure_lab.lessons.result import Result
 from backpressure_lab.stack.layout import Layout
 
@@ -78,7 +77,7 @@ class Airflow:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time stands still: nothing is waited for."""
-    monkeypatch.setattr(runner, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0)
 
 
 def _run(api: Any, alive: Callable[[], bool] = lambda: True) -> Result:
@@ -142,21 +141,6 @@ def test_ctrl_c_ends_the_run_and_gives_back() -> None:
     with pytest.raises(KeyboardInterrupt):
         _run(api)
     assert api.ended == [api.triggered[0][0]]
-
-
-def test_only_what_was_not_measured_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scenario without a measurement gets two more tries; one that came out wrong gets none."""
-    outcomes = {"pooled": iter((None, None, True)), "default_pool": iter((True,))}
-    calls: Counter[str] = Counter()
-
-    def once(_api: Any, item: manifest.Item, scenario: str, **_: Any) -> Result:
-        calls[scenario] += 1
-        return Result(item, scenario, "r", "success", _evidence(scenario, holds=next(outcomes[scenario])), 1.0)
-
-    monkeypatch.setattr(runner, "run", once)
-    results = list(prover.prove(None, [ITEM]))  # type: ignore[arg-type]
-    assert calls == {"pooled": 3, "default_pool": 1}
-    assert [one.verdict for one in results] == ["as expected", "not as expected"]
 
 
 def test_a_kept_result_is_found_again(tmp_path: Any) -> None:

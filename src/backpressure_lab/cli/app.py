@@ -111,11 +111,17 @@ def prove(
         Path | None, typer.Option("--json", help="Write the results as JSON; - is standard output.")
     ] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one page with findings and pictures.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="How many lessons at once; fits the cores if left out.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="How often each scenario is run.")] = 1,
 ) -> None:
-    """Run every scenario of each lesson and compare with what the manifest says."""
+    """Run every scenario of each lesson, several side by side, and compare with what the manifest says."""
     from backpressure_lab.cli import proofs
 
-    raise typer.Exit(proofs.prove(items or [], everything=everything, json_file=json_file, junit=junit))
+    reports = proofs.Reports(json_file, junit, html)
+    raise typer.Exit(proofs.prove(items or [], everything=everything, jobs=jobs, repeat=repeat, reports=reports))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -136,6 +142,18 @@ def check(*, fix: Annotated[bool, typer.Option("--fix", help="Bring the pages' e
     from backpressure_lab.cli import maintenance
 
     raise typer.Exit(maintenance.dev_check(fix=fix))
+
+
+@dev.command()
+def accept(
+    items: Annotated[list[str] | None, typer.Argument(help="Ids or dag_ids; every written lesson if left out.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Check on the last results that proofs are honest: other records, no work, other sources, repeats."""
+    from backpressure_lab.cli import proofs
+
+    raise typer.Exit(proofs.accept(items or [], as_json=as_json))
 
 
 def main() -> None:

@@ -1,9 +1,15 @@
-"""``./lab prove``: every scenario of each lesson, compared with the manifest."""
+"""``./lab prove`` and ``./lab dev accept``: every scenario of each lesson, and whether its proof is an honest one."""
 
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -12,37 +18,44 @@ from backpressure_lab import manifest
 from backpressure_lab.cli import session
 from backpressure_lab.errors import NOT_AS_EXPECTED, NOT_MEASURED, LabError
 from backpressure_lab.files import write_text
-from backpressure_lab.lessons import junit as junit_report
-from backpressure_lab.lessons import prover
-from backpressure_lab.lessons.result import AS_EXPECTED, Result
+from backpressure_lab.lessons import schedule
+from backpressure_lab.lessons.prover import Prover
+from backpressure_lab.lessons.result import AS_EXPECTED, Result, load_kept
 from backpressure_lab.manifest import Item
 from backpressure_lab.stack import lab
 from backpressure_lab.stack.layout import Layout
 
 
-def prove(references: list[str], *, everything: bool, json_file: Path | None, junit: Path | None) -> int:
-    """Run every scenario of the items and show verdict by verdict, then the total."""
+@dataclass(frozen=True)
+class Reports:
+    """Where results are written; ``json`` may be ``-``, which is standard output."""
+
+    json: Path | None = None
+    junit: Path | None = None
+    html: Path | None = None
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether standard output holds the JSON and nothing else."""
+        return self.json == Path("-")
+
+
+def prove(references: list[str], *, everything: bool, jobs: int | None, repeat: int, reports: Reports) -> int:
+    """Run every scenario of the items, several items side by side, and show verdict by verdict, then the total."""
     layout, course = Layout.of(), manifest.load()
     items = _chosen(course, references, everything=everything)
-    to_stdout = json_file == Path("-")
-    console = Console(stderr=to_stdout)
-    results: list[Result] = []
-    with session.airflow(layout, quiet=to_stdout) as api:
-        for result in prover.prove(api, items, alive=lambda: lab.is_up(layout)):
-            results.append(result)
-            result.keep(layout)
-            _tell(console, result)
-    document = json.dumps([result.as_json() for result in results], indent=1)
-    if to_stdout:
-        print(document)
-    elif json_file:
-        write_text(json_file, document + "\n")
-    if junit:
-        write_text(junit, junit_report.document(results))
-    good = sum(result.verdict == AS_EXPECTED for result in results)
-    held = sum(finding.holds is True for result in results for finding in result.evidence.findings)
-    console.print(f"\n{good} of {len(results)} scenarios as expected; {held} findings held.", highlight=False)
-    return _code(results)
+    console = Console(quiet=reports.to_stdout)
+    begun = time.monotonic()
+    with session.airflow(layout, quiet=reports.to_stdout) as api:
+        prover = Prover(api, items, jobs or schedule.width(), repeat, alive=lambda: lab.is_up(layout))
+        with _shown(console, prover):
+            for result in prover.results():
+                result.keep(layout)
+                _tell(console, result)
+    results = sorted(prover.done, key=lambda result: items.index(result.item))
+    _write(results, time.monotonic() - begun, reports)
+    console.print(f"\n{total(results, time.monotonic() - begun)}.", highlight=False)
+    return _code(result.code for result in results)
 
 
 def _chosen(course: manifest.Course, references: list[str], *, everything: bool) -> list[Item]:
@@ -50,11 +63,21 @@ def _chosen(course: manifest.Course, references: list[str], *, everything: bool)
         return [item for item in course.items if item.written]
     if not references:
         raise LabError("Say what to prove: ./lab prove 106.2.1, or ./lab prove --all")
-    items = [course.item(reference) for reference in references]
+    items = list(dict.fromkeys(course.item(reference) for reference in references))
     for item in items:
         if not item.written:
             raise LabError(f"{item.id} {item.title} is not written yet.\nSee what is: ./lab list")
     return items
+
+
+def _shown(console: Console, prover: Prover) -> AbstractContextManager[Any]:
+    if not console.is_terminal or console.quiet:
+        return nullcontext()
+    from rich.live import Live
+
+    from backpressure_lab.render.progress import ProofsView
+
+    return Live(ProofsView(prover), console=console, transient=True)
 
 
 def _tell(console: Console, result: Result) -> None:
@@ -62,9 +85,69 @@ def _tell(console: Console, result: Result) -> None:
     words = f"{result.item.id:<18} {result.scenario:<14} {result.verdict:<16} {result.seconds:5.1f} s"
     console.print(Text(f"{mark} ", style=style).append(words, style="default"), highlight=False)
     for reason in result.reasons:
-        console.print(Text(f"    {reason}", style="red"))
+        console.print(Text(f"    {reason}", style="red"), soft_wrap=True)
 
 
-def _code(results: list[Result]) -> int:
-    codes = {result.code for result in results}
-    return next((code for code in (NOT_AS_EXPECTED, NOT_MEASURED) if code in codes), 0)
+def _write(results: Sequence[Result], seconds: float, reports: Reports) -> None:
+    if reports.json:
+        document = json.dumps([result.as_json() for result in results], indent=1)
+        if reports.to_stdout:
+            print(document)
+        else:
+            write_text(reports.json, document + "\n")
+    if reports.junit:
+        from backpressure_lab.lessons import junit
+
+        write_text(reports.junit, junit.document(results))
+    if reports.html:
+        from backpressure_lab.lessons import html
+
+        write_text(reports.html, html.document(results, total(results, seconds)))
+
+
+def _code(codes: Iterable[int]) -> int:
+    found = set(codes)
+    return next((code for code in (NOT_AS_EXPECTED, NOT_MEASURED) if code in found), 0)
+
+
+def accept(references: list[str], *, as_json: bool) -> int:
+    """Check on the kept results that each lesson's proof is an honest one."""
+    layout, course = Layout.of(), manifest.load()
+    items = _chosen(course, references, everything=not references)
+    # The lessons' files are loaded here, under the settings of the lab that ran them.
+    os.environ.setdefault("AIRFLOW_HOME", str(layout.airflow_home))
+    from backpressure_lab.lessons import acceptance
+
+    checks = []
+    for item in items:
+        kept = {name: one for name in item.scenarios if (one := load_kept(layout, item, name)) and one.heard}
+        checks += acceptance.accept(item, kept, acceptance.judge_of(course, item))
+    if as_json:
+        print(json.dumps([asdict(check) for check in checks], indent=1))
+    else:
+        _tell_checks(Console(), checks, list(acceptance.listed(items)))
+    return _code({False: NOT_AS_EXPECTED, None: NOT_MEASURED, True: 0}[check.passed] for check in checks)
+
+
+def _tell_checks(console: Console, checks: Sequence[Any], controls: Sequence[str]) -> None:
+    marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("○", "yellow")}
+    for item in dict.fromkeys(check.item for check in checks):
+        line = Text(f"{item:<18} ")
+        own = [check for check in checks if check.item == item]
+        for check in own:
+            mark, style = marks[check.passed]
+            line.append(f"{mark} ", style).append(f"{check.name}  ")
+        console.print(line, soft_wrap=True)
+        for check in own:
+            for detail in check.details:
+                console.print(Text(f"    {check.name}: {detail}", marks[check.passed][1]), soft_wrap=True)
+    for control in controls:
+        console.print(Text(f"negative control: {control}", "dim"), soft_wrap=True)
+
+
+def total(results: Sequence[Result], seconds: float) -> str:
+    """How many scenarios came out as expected, how many findings held, and how long all of it took."""
+    good = sum(result.verdict == AS_EXPECTED for result in results)
+    held = sum(result.held for result in results)
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{good} of {len(results)} scenarios as expected; {held} findings held; {minutes} min {rest} s"

@@ -1,25 +1,139 @@
-"""Proves lessons: runs every scenario, and once more, twice at most, one that was not measured."""
+"""Proves lessons: runs every scenario, several lessons side by side, and once more what was not measured."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from backpressure.airflow.client import AirflowClient
 
-from backpressure_lab.lessons import runner
+from backpressure_lab.lessons import runner, schedule
 from backpressure_lab.lessons.result import Result
+from backpressure_lab.lessons.runner import Attempt
+from backpressure_lab.lessons.schedule import Job
 from backpressure_lab.manifest import Item
 
 _REPEATS = 2
 
 
-def prove(api: AirflowClient, items: Iterable[Item], alive: Callable[[], bool] = lambda: True) -> Iterator[Result]:
-    """Each scenario's result, as it comes. One that came out not as expected is never run again."""
-    for item in items:
-        for scenario in item.scenarios:
-            result = runner.run(api, item, scenario, alive=alive)
-            for _ in range(_REPEATS):
-                if result.verdict != "not measured":
-                    break
-                result = runner.run(api, item, scenario, alive=alive)
-            yield result
+class Running(NamedTuple):
+    """A scenario that runs now: since when (monotonic s), and for the how manieth time if it was not measured."""
+
+    item: Item
+    scenario: str
+    since: float
+    attempt: int
+
+
+@dataclass
+class _Course:
+    """One lesson on its way through its scenarios."""
+
+    job: Job
+    going: Attempt
+    running: Running
+
+
+@dataclass
+class Prover:
+    """Runs the lessons' scenarios; ask it for :meth:`results`.
+
+    Attributes:
+        api: a client of the lab's Airflow.
+        items: what to prove.
+        width: how many lessons run at once.
+        repeat: how often each scenario runs.
+        alive: asked now and then whether there is still a lab.
+        watch: called after each look at what runs.
+        clock, sleep: time, monotonic.
+    """
+
+    api: AirflowClient
+    items: Iterable[Item]
+    width: int = 1
+    repeat: int = 1
+    alive: Callable[[], bool] = lambda: True
+    watch: Callable[[Prover], None] = lambda _: None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    waiting: list[Job] = field(init=False)
+    done: list[Result] = field(init=False, default_factory=list)
+    _courses: list[_Course] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.waiting = schedule.jobs(self.items, self.repeat)
+        self.total = sum(len(job.scenarios) for job in self.waiting)
+        self.begun = self.clock()
+
+    @property
+    def running(self) -> list[Running]:
+        """What runs now."""
+        return [course.running for course in self._courses]
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until all is done, from the lessons' costs and how much longer than these the runs so far took."""
+        costs = sum(result.item.cost or 0.0 for result in self.done)
+        pace = sum(result.seconds for result in self.done) / costs if costs else 1.0
+        now = self.clock()
+        left = []
+        for course in self._courses:
+            spent = (now - course.running.since) / pace
+            left.append(
+                (course.job, max(course.job.seconds - spent, course.job.seconds / len(course.job.scenarios) / 5))
+            )
+        return pace * schedule.estimate(self.waiting, self.width, left)
+
+    def results(self) -> Iterator[Result]:
+        """Each scenario's result, as it comes. One that came out not as expected is never run again.
+
+        Closed before its end, or on Ctrl-C, it ends what runs and has it give back what it changed.
+        """
+        try:
+            while self.waiting or self._courses:
+                self._start()
+                finished = [(course, result) for course in self._courses if (result := self._look(course))]
+                for course, result in finished:
+                    if result.verdict == "not measured" and course.running.attempt <= _REPEATS:
+                        self._again(course)
+                        continue
+                    self.done.append(result)
+                    self._advance(course)
+                    yield result
+                self.watch(self)
+                if self._courses and not finished:
+                    self.sleep(runner.POLL_SECONDS)
+        finally:
+            for course in self._courses:
+                course.going.close()
+
+    def _start(self) -> None:
+        while job := schedule.startable(self.waiting, [course.job.item for course in self._courses], self.width):
+            self.waiting.remove(job)
+            self._courses.append(self._course(job, attempt=1))
+
+    def _course(self, job: Job, attempt: int) -> _Course:
+        scenario = job.scenarios[0]
+        going = runner.attempt(self.api, job.item, scenario, alive=self.alive)
+        return _Course(job, going, Running(job.item, scenario, self.clock(), attempt))
+
+    def _look(self, course: _Course) -> Result | None:
+        try:
+            next(course.going)
+        except StopIteration as over:
+            result: Result = over.value
+            return result
+        return None
+
+    def _again(self, course: _Course) -> None:
+        self._courses[self._courses.index(course)] = self._course(course.job, course.running.attempt + 1)
+
+    def _advance(self, course: _Course) -> None:
+        """Go on to the lesson's next scenario; a lesson that is through makes room for another."""
+        left = course.job.scenarios[1:]
+        if left:
+            self._courses[self._courses.index(course)] = self._course(Job(course.job.item, left), attempt=1)
+        else:
+            self._courses.remove(course)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
-from backpressure.airflow import borrowed
-from backpressure.airflow.celery import Workers
+from backpressure.airflow import tape
 from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.findings import Evidence
 
 from backpressure_lab.errors import LabError, NotRunningError
+from backpressure_lab.lessons import ending
 from backpressure_lab.lessons.result import Result
 from backpressure_lab.manifest import Item
 
 EVIDENCE_TASK = "evidence"
+POLL_SECONDS = 0.5
 _KNOWN_SECONDS = 60.0
 _RUN_SECONDS = 600.0
-_POLL_SECONDS = 0.5
 _FINISHED = ("success", "failed")
 _NOT_FOUND = 404
 
 Progress = Callable[[str, Counter[str]], None]
+Attempt = Generator[None, None, Result]
 
 
 def run(
@@ -35,10 +37,36 @@ def run(
     progress: Progress = lambda _phase, _states: None,
     alive: Callable[[], bool] = lambda: True,
 ) -> Result:
-    """Trigger the scenario, wait for its end, and judge it.
+    """Trigger the scenario, wait for its end, and judge it; raises what :func:`attempt` does."""
+    going = attempt(api, item, scenario, progress, alive)
+    try:
+        while True:
+            next(going)
+            time.sleep(POLL_SECONDS)
+    except StopIteration as over:
+        result: Result = over.value
+        return result
+    finally:
+        going.close()
 
-    ``alive`` is asked now and then whether there is still a lab to wait for. On Ctrl-C the run is ended and what it had
-    changed is given back.
+
+def attempt(
+    api: AirflowClient,
+    item: Item,
+    scenario: str,
+    progress: Progress | None = None,
+    alive: Callable[[], bool] = lambda: True,
+) -> Attempt:
+    """A run of the scenario that yields whenever it has to wait, and returns its result.
+
+    Args:
+        api: a client of the lab's Airflow.
+        item: the lesson.
+        scenario: one of its scenarios.
+        progress: told the phase, and how many of the run's tasks are in which state; costs a request each time.
+        alive: asked now and then whether there is still a lab to wait for.
+
+    Closed before its end, or on Ctrl-C, it ends the run and gives back what that had changed.
 
     Raises:
         LabError: the item is not written, or Airflow cannot load its file.
@@ -46,21 +74,22 @@ def run(
     """
     if not item.written:
         raise LabError(f"{item.id} {item.title} is not written yet.\nSee what is: ./lab list")
-    progress("waiting for Airflow to load the lesson", Counter())
-    _wait_until_known(api, item, alive)
+    if progress:
+        progress("waiting for Airflow to load the lesson", Counter())
+    yield from _until_known(api, item, alive)
     _unpause(api, item)
     run_id = f"{scenario}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     started = time.monotonic()
-    api.trigger(item.dag_id, run_id, conf={"scenario": scenario})
     try:
-        state = _wait_until_over(api, item, run_id, progress, alive)
-    except KeyboardInterrupt:
-        _abandon(api, item, run_id)
+        api.trigger(item.dag_id, run_id, conf={"scenario": scenario})
+        state = yield from _until_over(api, item, run_id, progress, alive)
+    except (KeyboardInterrupt, GeneratorExit):
+        ending.end(api, item.dag_id, run_id)
         raise
     return _collect(api, item, scenario, run_id, state=state, seconds=time.monotonic() - started)
 
 
-def _wait_until_known(api: AirflowClient, item: Item, alive: Callable[[], bool]) -> None:
+def _until_known(api: AirflowClient, item: Item, alive: Callable[[], bool]) -> Generator[None, None, None]:
     """A lesson's DAG is there, and so are all helper DAGs of its file, when the file has been parsed once."""
     deadline = time.monotonic() + _KNOWN_SECONDS
     while True:
@@ -78,7 +107,7 @@ def _wait_until_known(api: AirflowClient, item: Item, alive: Callable[[], bool])
             raise NotRunningError(
                 f"Airflow did not load {item.file} within {_KNOWN_SECONDS:g} s.\nLook at: ./lab logs dag-processor"
             )
-        time.sleep(_POLL_SECONDS)
+        yield
 
 
 def _unpause(api: AirflowClient, item: Item) -> None:
@@ -87,32 +116,30 @@ def _unpause(api: AirflowClient, item: Item) -> None:
             api.pause(dag["dag_id"], paused=False)
 
 
-def _wait_until_over(api: AirflowClient, item: Item, run_id: str, progress: Progress, alive: Callable[[], bool]) -> str:
+def _until_over(
+    api: AirflowClient, item: Item, run_id: str, progress: Progress | None, alive: Callable[[], bool]
+) -> Generator[None, None, str]:
     deadline = time.monotonic() + _RUN_SECONDS
     while True:
         state = str(api.run(item.dag_id, run_id)["state"])
-        states = Counter(str(record["state"] or "none") for record in api.task_instances(item.dag_id, run_id))
-        progress("another run of this lesson is active" if state == "queued" else state, states)
+        if progress:
+            progress("another run of this lesson is active" if state == "queued" else state, _states(api, item, run_id))
         if state in _FINISHED:
             return state
         if not alive():
             raise NotRunningError(f"The lab went down during the run {run_id}.\nStart it with ./lab up and run again.")
         if time.monotonic() > deadline:
-            _abandon(api, item, run_id)
+            left = dict(_states(api, item, run_id))
+            ending.end(api, item.dag_id, run_id)
             raise NotRunningError(
-                f"The run {run_id} of {item.id} was not over after {_RUN_SECONDS:g} s and was ended: {dict(states)}.\n"
+                f"The run {run_id} of {item.id} was not over after {_RUN_SECONDS:g} s and was ended: {left}.\n"
                 "Look at: ./lab status"
             )
-        time.sleep(_POLL_SECONDS)
+        yield
 
 
-def _abandon(api: AirflowClient, item: Item, run_id: str) -> None:
-    """End the run and its helpers, and give back what they changed."""
-    for dag in api.pages("/dags", "dags", dag_id_pattern=f"{item.dag_id}%"):
-        for active in api.pages(f"/dags/{dag['dag_id']}/dagRuns", "dag_runs", state=["running", "queued"]):
-            if active["dag_run_id"].startswith(run_id):
-                api.set_run_state(dag["dag_id"], active["dag_run_id"], "failed")
-    borrowed.give_back(api, run_id, lambda: Workers.of(api))
+def _states(api: AirflowClient, item: Item, run_id: str) -> Counter[str]:
+    return Counter(str(record["state"] or "none") for record in api.task_instances(item.dag_id, run_id))
 
 
 def _collect(api: AirflowClient, item: Item, scenario: str, run_id: str, *, state: str, seconds: float) -> Result:
@@ -126,7 +153,18 @@ def _collect(api: AirflowClient, item: Item, scenario: str, run_id: str, *, stat
     else:
         evidence = Evidence.from_dict(found)
     records += _helpers(api, item, run_id)
-    return Result(item, scenario, run_id, state, evidence, seconds, records, trouble)
+    heard = None
+    with contextlib.suppress(ValueError):
+        heard = tape.Tape.unpacked(api.xcom(item.dag_id, run_id, EVIDENCE_TASK, tape.XCOM_KEY))
+    return Result(item, scenario, run_id, state, evidence, seconds, records, trouble, _left(api, run_id), heard)
+
+
+def _left(api: AirflowClient, run_id: str) -> tuple[str, ...]:
+    """What the run has not given back by itself, which is done now."""
+    try:
+        return tuple(f"{change} was left changed" for change in ending.give_back(api, run_id))
+    except ExceptionGroup as errors:
+        return tuple(str(error) for error in errors.exceptions)
 
 
 def _last_error(api: AirflowClient, item: Item, run_id: str) -> str:

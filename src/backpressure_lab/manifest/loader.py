@@ -142,6 +142,8 @@ def _item(table: Table, folders: dict[str, str]) -> Item:
         cost=table.seconds("cost"),
         written=table.flag("written", default=False),
         creates_pools=table.texts("creates_pools", default=()),
+        reserves=table.texts("reserves", default=()),
+        negative_controls=MappingProxyType(table.named_texts("negative_controls")),
         line=table.line,
     )
     table.close()

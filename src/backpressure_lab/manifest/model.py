@@ -85,6 +85,9 @@ class Item:
         checklist: The bullets; each is the text of exactly one finding.
         default_scenario: None while the item has no scenarios, which only an unwritten one may.
         exclusive: Whether the item must run alone, since it saturates the scheduler or a worker.
+        reserves: Parts of the lab that the item needs to itself, such as "celery": items that reserve the same one
+            never run side by side.
+        negative_controls: Bullets whose finding has a control of its own in the same run, and which that is.
         cost: Seconds that a run takes, roughly, for packing runs side by side; None while unknown.
         written: Whether the DAG file is there. What is not written counts nowhere as done.
         creates_pools: Pools that the lesson makes, or leaves missing, itself.
@@ -105,6 +108,8 @@ class Item:
     cost: float | None
     written: bool
     creates_pools: tuple[str, ...]
+    reserves: tuple[str, ...]
+    negative_controls: Mapping[str, str] = field(hash=False)
     line: int = field(compare=False)
 
     @property

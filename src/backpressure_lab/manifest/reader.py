@@ -131,6 +131,14 @@ class Table:
         for name, data in self._take(key, {}, accept, f"tables, each with a name: [items.{key}.NAME]", {}).items():
             yield name, Table(self._document, (*self.path, key, name), data, f"{self.label}, {kind} {show(name)}")
 
+    def named_texts(self, key: str) -> dict[str, str]:
+        """The texts of a table, with their names; none where the key is absent."""
+
+        def accept(value: object) -> bool:
+            return isinstance(value, dict) and all(isinstance(one, str) and one.strip() for one in value.values())
+
+        return dict(self._take(key, {}, accept, f"texts, each with a name: [items.{key}]", {}))
+
     def close(self) -> None:
         """Report every key that nothing has read."""
         for key in self._data:

@@ -57,6 +57,7 @@ def check_items(
     for table, item in items:
         _in_section(table, item.section, known)
         _scenarios(table, item)
+        _negative_controls(table, item)
         if _filename(item):
             _file(table, item, root)
 
@@ -70,6 +71,15 @@ def check_exercises(exercises: list[tuple[Table, Exercise]], sections: list[tupl
         _in_section(table, exercise.section, known)
         if exercise.folder and not (root / exercise.folder).is_dir():
             table.problem(f"the folder {exercise.folder} is missing; make it, or remove the exercise", "folder")
+
+
+def _negative_controls(table: Table, item: Item) -> None:
+    for bullet in item.negative_controls:
+        if item.checklist and bullet not in item.checklist:
+            table.problem(
+                f"negative_controls names {show(bullet)}, not a bullet of the checklist; copy one's text",
+                *("negative_controls", bullet),
+            )
 
 
 def _unique(entries: Iterable[tuple[Table, str, str]]) -> None:

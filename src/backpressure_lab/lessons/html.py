@@ -1,0 +1,118 @@
+"""Results as one HTML file that needs no network: verdicts, findings, and a picture of each run."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from collections.abc import Sequence
+from xml.etree import ElementTree as ET
+
+from backpressure.findings import Finding
+
+from backpressure_lab.lessons.result import AS_EXPECTED, Result
+from backpressure_lab.render import lesson_picture, svg
+
+_STYLE = """
+:root{color-scheme:light dark;--text:#1f2328;--quiet:#59636e;--line:#d1d9e0;--page:#fff}
+:root{--good:#1a7f37;--bad:#cf222e;--none:#9a6700}
+@media(prefers-color-scheme:dark){
+:root{--text:#f0f6fc;--quiet:#9198a1;--line:#3d444d;--page:#0d1117;--good:#3fb950;--bad:#f85149;--none:#d29922}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--text);background:var(--page)}
+body{max-width:64rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;width:100%;margin:.5rem 0 1rem}th{text-align:left;font-weight:600}
+th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
+.number,th.number{text-align:right}
+.quiet{color:var(--quiet)}.good{color:var(--good)}.bad{color:var(--bad)}.none{color:var(--none)}
+.verdict{font-weight:600;white-space:nowrap}img{max-width:100%;height:auto;display:block;margin:.5rem 0}
+a{color:inherit}h2{margin:2.5rem 0 .2rem;border-top:1px solid var(--line);padding-top:1rem}h3{margin:1.2rem 0 .2rem}
+td p{margin:0}
+"""
+_KINDS = {AS_EXPECTED: "good", "not as expected": "bad", "not measured": "none"}
+_HOLDS = {True: "holds", False: "does not hold", None: "not measured"}
+
+
+def document(results: Sequence[Result], total: str) -> str:
+    """The page of all results; ``total`` sums them up in a sentence."""
+    root = ET.Element("html", lang="en")
+    head = _add(root, "head")
+    _add(head, "meta", charset="utf-8")
+    _add(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
+    _add(head, "title", "What the lessons proved")
+    _add(head, "style", _STYLE)
+    body = _add(root, "body")
+    _add(body, "h1", "What the lessons proved")
+    _add(body, "p", f"{total}. {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC.", **{"class": "quiet"})
+    _summary(body, results)
+    item = None
+    for number, result in enumerate(results):
+        if result.item is not item:
+            item = result.item
+            _add(body, "h2", f"{item.id} {item.title}")
+            _add(body, "p", item.purpose, **{"class": "quiet"})
+        _scenario(body, result, number)
+    return "<!doctype html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
+
+
+def _summary(body: ET.Element, results: Sequence[Result]) -> None:
+    table = _add(body, "table")
+    row = _add(table, "tr")
+    for name in ("Lesson", "Scenario", "Verdict"):
+        _add(row, "th", name)
+    for name in ("Findings that hold", "Seconds"):
+        _add(row, "th", name, **{"class": "number"})
+    for number, result in enumerate(results):
+        row = _add(table, "tr")
+        _add(row, "td", f"{result.item.id} {result.item.title}")
+        _add(_add(row, "td"), "a", result.scenario, href=f"#run-{number}")
+        _add(row, "td", result.verdict, **{"class": f"verdict {_KINDS[result.verdict]}"})
+        _add(row, "td", f"{result.held} of {len(result.evidence)}", **{"class": "number"})
+        _add(row, "td", f"{result.seconds:.0f}", **{"class": "number"})
+
+
+def _scenario(body: ET.Element, result: Result, number: int) -> None:
+    heading = _add(body, "h3", f"Scenario {result.scenario}: ", id=f"run-{number}")
+    _add(heading, "span", result.verdict, **{"class": f"verdict {_KINDS[result.verdict]}"})
+    about = f"run {result.state}, expected {result.expected_state}; {result.seconds:.1f} s; {result.run_id}"
+    _add(body, "p", about, **{"class": "quiet"})
+    for reason in result.reasons:
+        _add(body, "p", reason, **{"class": "bad"})
+    if result.records:
+        title = f"{result.item.title}: scenario {result.scenario}"
+        picture = svg(lesson_picture(result.records, result.evidence), title=title, zone=dt.UTC)
+        # As an image, so that one picture's styles and names are not another's.
+        data = base64.b64encode(picture.encode()).decode("ascii")
+        _add(body, "img", src=f"data:image/svg+xml;base64,{data}", alt=title, loading="lazy")
+    if not len(result.evidence):
+        return
+    table = _add(body, "table")
+    row = _add(table, "tr")
+    for name in ("Finding", "Measured", "Required", "Verdict"):
+        _add(row, "th", name)
+    expected = result.item.scenarios[result.scenario].holds
+    for finding in result.evidence:
+        _finding(_add(table, "tr"), finding, must_hold=finding.bullet in expected)
+
+
+def _finding(row: ET.Element, finding: Finding, *, must_hold: bool) -> None:
+    cell = _add(row, "td")
+    _add(_add(cell, "p"), "strong", finding.bullet)
+    _add(cell, "p", finding.claim, **{"class": "quiet"})
+    measured, required = _add(row, "td"), _add(row, "td")
+    for part in finding.comparison.parts:
+        _add(measured, "p", f"{part.measure}: {part.seen}")
+        _add(required, "p", part.limited)
+        if part.detail and not part.holds:
+            _add(measured, "p", part.detail, **{"class": "quiet"})
+    kind = "none" if finding.holds is None else "good" if finding.holds == must_hold else "bad"
+    cell = _add(row, "td")
+    _add(cell, "p", _HOLDS[finding.holds], **{"class": f"verdict {kind}"})
+    if kind == "bad":
+        _add(cell, "p", "expected to hold" if must_hold else "expected not to hold", **{"class": "bad"})
+    if finding.at:
+        _add(cell, "p", f"at {finding.at[11:23]}", **{"class": "quiet"})
+
+
+def _add(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:
+    element = ET.SubElement(parent, tag, attributes)
+    element.text = text or None
+    return element

@@ -1,0 +1,202 @@
+"""Which lessons run beside which, in what order, and what becomes of them."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from backpressure.findings import Evidence, finding
+from backpressure.measures import Measure
+from rich.console import Console
+
+from backpressure_lab import manifest
+from backpressure_lab.lessons import runner, schedule
+from backpressure_lab.lessons.prover import Prover
+from backpressure_lab.lessons.result import Result
+from backpressure_lab.lessons.schedule import Job, estimate, jobs, startable
+from backpressure_lab.manifest import Item
+from backpressure_lab.render.progress import ProofsView
+
+LESSON = manifest.load().item("106.2.1")
+
+
+def item(name: str, cost: float = 10, *, exclusive: bool = False, reserves: tuple[str, ...] = ()) -> Item:
+    """A lesson of two scenarios."""
+    return replace(LESSON, id=name, cost=cost, exclusive=exclusive, reserves=reserves)
+
+
+def evidence(scenario: str, *, holds: bool | None) -> Evidence:
+    """Five findings with one outcome."""
+    value = {True: 3, False: 5, None: None}[holds]
+    found = (finding(bullet, "claim", Measure(value, "peak") == 3) for bullet in LESSON.checklist)
+    return Evidence(scenario, tuple(found))
+
+
+class Stage:
+    """Where runs take as many ticks as a lesson costs; notes who runs beside whom, and what was closed."""
+
+    def __init__(self, **outcomes: Iterator[bool | None]) -> None:
+        self.now = 0.0
+        self.active: list[str] = []
+        self.beside: set[frozenset[str]] = set()
+        self.started: list[tuple[str, str]] = []
+        self.closed: list[str] = []
+        self.outcomes = outcomes
+
+    def attempt(self, _api: Any, lesson: Item, scenario: str, **_: Any) -> Iterator[None]:
+        """What :func:`runner.attempt` is replaced with."""
+        self.started.append((lesson.id, scenario))
+        self.active.append(lesson.id)
+        until = self.now + (lesson.cost or 0)
+        try:
+            while self.now < until:
+                self.beside.add(frozenset(self.active))
+                yield
+        except GeneratorExit:
+            self.closed.append(lesson.id)
+            raise
+        finally:
+            self.active.remove(lesson.id)
+        holds = next(self.outcomes.get(lesson.id, iter(())), scenario == "pooled")
+        return Result(lesson, scenario, "r", "success", evidence(scenario, holds=holds), lesson.cost or 0)  # type: ignore[return-value]
+
+    def tick(self, _seconds: float) -> None:
+        """Time goes on by a second."""
+        self.now += 1
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """A stage in the runner's place."""
+    found = Stage()
+    monkeypatch.setattr(runner, "attempt", found.attempt)
+    return found
+
+
+def proving(stage: Stage, items: list[Item], width: int = 3, **options: Any) -> Prover:
+    """A prover on the stage."""
+    return Prover(None, items, width, clock=lambda: stage.now, sleep=stage.tick, **options)  # type: ignore[arg-type]
+
+
+def test_lessons_run_side_by_side_and_their_scenarios_one_after_another(stage: Stage) -> None:
+    """Three at once at most, every scenario once, and never two of one lesson."""
+    items = [item(name) for name in "abcd"]
+    results = list(proving(stage, items).results())
+    assert Counter(result.item.id for result in results) == dict.fromkeys("abcd", 2)
+    assert max(len(group) for group in stage.beside) == 3
+    for name in "abcd":
+        assert [scenario for lesson, scenario in stage.started if lesson == name] == ["pooled", "default_pool"]
+
+
+def test_the_longest_start_first_and_the_exclusive_run_alone_at_the_end(stage: Stage) -> None:
+    """What takes long must not be what everybody waits for, and an exclusive lesson has nobody beside it."""
+    items = [item("short", 2), item("alone", 30, exclusive=True), item("long", 20), item("middle", 5)]
+    list(proving(stage, items, width=2).results())
+    assert list(dict.fromkeys(name for name, _ in stage.started)) == ["long", "middle", "short", "alone"]
+    assert [group for group in stage.beside if "alone" in group] == [frozenset({"alone"})]
+
+
+def test_lessons_that_reserve_the_same_thing_keep_apart(stage: Stage) -> None:
+    """Two lessons on the Celery workers run one after the other; a third runs beside either."""
+    items = [item("a", 10, reserves=("celery",)), item("b", 9, reserves=("celery", "x")), item("c", 8)]
+    list(proving(stage, items).results())
+    assert not any({"a", "b"} <= group for group in stage.beside)
+    assert frozenset({"a", "c"}) in stage.beside
+
+
+def test_only_what_was_not_measured_is_run_again(stage: Stage) -> None:
+    """A scenario without a measurement gets two more tries; one that came out wrong gets none."""
+    stage.outcomes = {"a": iter((None, None, True, True))}
+    results = list(proving(stage, [item("a")]).results())
+    assert [scenario for _, scenario in stage.started] == ["pooled"] * 3 + ["default_pool"]
+    assert [one.verdict for one in results] == ["as expected", "not as expected"]
+    stage.outcomes = {"b": iter((None,) * 9)}
+    assert [one.verdict for one in proving(stage, [item("b")]).results()] == ["not measured"] * 2
+
+
+def test_every_scenario_is_repeated_as_often_as_asked(stage: Stage) -> None:
+    """Three rounds of both scenarios, in turn."""
+    results = list(proving(stage, [item("a")], repeat=3).results())
+    assert [result.scenario for result in results] == ["pooled", "default_pool"] * 3
+
+
+def test_an_interrupt_ends_everything_that_runs(stage: Stage) -> None:
+    """Ctrl-C closes each run, so that each gives back."""
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    proofs = Prover(None, [item("a"), item("b")], 2, clock=lambda: 0.0, sleep=interrupt)  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        list(proofs.results())
+    assert stage.closed == ["a", "b"]
+
+
+def test_results_that_nobody_wants_any_more_end_what_runs(stage: Stage) -> None:
+    """A caller that stops early, for an error say, leaves nothing running."""
+    results = proving(stage, [item("a", 5), item("b", 50)]).results()
+    next(iter(results))
+    results.close()  # type: ignore[attr-defined]  # a generator
+    assert set(stage.closed) >= {"b"}
+    assert stage.active == []
+
+
+def test_the_estimate_packs_as_the_prover_does() -> None:
+    """Two at once: 20 beside 10 and 10, then 30 alone; with what runs already counted by what it still needs."""
+    waiting = jobs([item("a", 10), item("b", 5), item("c", 5), item("d", 15, exclusive=True)])
+    assert [job.item.id for job in waiting] == ["a", "b", "c", "d"]
+    assert estimate(waiting, 2) == 20 + 30
+    assert estimate(waiting[1:], 2, [(waiting[0], 4.0)]) == 4 + 10 + 30
+    assert estimate([], 2, [(waiting[0], 4.0)]) == 4
+    assert estimate([], 2) == 0
+
+
+def test_nothing_starts_beside_an_exclusive_lesson_or_beyond_the_width() -> None:
+    """The rules of one decision."""
+    free, alone = Job(item("free"), ("s",)), Job(item("alone", exclusive=True), ("s",))
+    assert startable([alone, free], [item("x")], 2) is free
+    assert startable([alone, free], [], 2) is alone
+    assert startable([free], [alone.item], 2) is None
+    assert startable([free], [item("x"), item("y")], 2) is None
+
+
+def test_the_width_fits_the_cores() -> None:
+    """Two at least, and half as many again as there are cores."""
+    assert [schedule.width(cores) for cores in (1, 2, 4)] == [2, 3, 6]
+
+
+def test_the_remaining_time_follows_the_pace(stage: Stage) -> None:
+    """When runs take twice their cost, so will those to come."""
+    proofs = proving(stage, [item("a", 10), item("b", 10)], width=1)
+    assert proofs.remaining == 40
+    proofs.done.append(replace_seconds(item("a", 10), 20))
+    proofs.waiting = proofs.waiting[1:]
+    assert proofs.remaining == 40
+
+
+def replace_seconds(lesson: Item, seconds: float) -> Result:
+    """A result that took so long."""
+    return Result(lesson, "pooled", "r", "success", evidence("pooled", holds=True), seconds)
+
+
+def test_a_terminal_shows_what_runs_and_what_is_left(stage: Stage) -> None:
+    """One line for each run with its time, one for the total, no wider than the terminal."""
+    proofs = proving(stage, [item("106.9.1", 20), item("106.9.2", 10)], width=1)
+    results = proofs.results()
+    seen: list[str] = []
+
+    def look(watched: Prover) -> None:
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(ProofsView(watched, clock=lambda: stage.now))
+        seen.append(console.export_text())
+
+    proofs.watch = look
+    next(iter(results))
+    assert any("106.9.1" in text and "pooled" in text and "of about 20s" in text for text in seen)
+    assert any("0 of 4 done, 1 running, 3 to go" in text for text in seen)
+    assert max(len(line) for text in seen for line in text.splitlines()) <= 80
+    results.close()  # type: ignore[attr-defined]  # a generator
