@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from backpressure import pools
@@ -17,23 +21,87 @@ from backpressure_lab.stack.layout import Layout
 
 pytestmark = pytest.mark.live
 
-WRITTEN = [item for item in manifest.load().items if item.written]
+WRITTEN = manifest.load().written
 POOL_LESSON = "106.2.1"
 
 
-@pytest.mark.parametrize("item", WRITTEN, ids=lambda item: item.dag_id)
-def test_every_scenario_is_as_expected(lab: Lab, item: manifest.Item) -> None:
-    """Bullets hold exactly where the manifest says so, and nothing that a run changed is left changed."""
-    done = lab("prove", item.id, "--json", "-")
-    results = json.loads(done.stdout)
-    assert [(result["scenario"], result["verdict"], result["reasons"]) for result in results] == [
-        (scenario, "as expected", []) for scenario in item.scenarios
-    ]
-    assert done.returncode == 0
-    with bootstrap.client(Context.load(Layout.of(home=lab.home))) as api:
+@dataclass(frozen=True)
+class Proved:
+    """What ``./lab prove --all`` made of the written lessons, and the lab's pools before and after."""
+
+    code: int
+    stderr: str
+    results: dict[tuple[str, str], dict[str, Any]]
+    pools: tuple[dict[str, int], dict[str, int]]
+    suites: list[str]
+    page: str
+
+
+@pytest.fixture(scope="session")
+def proved(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Proved:
+    """Every scenario of every written lesson, run once, side by side as far as they may."""
+    folder = tmp_path_factory.mktemp("proofs")
+    files = {kind: folder / f"proofs.{kind}" for kind in ("json", "junit", "html")}
+    before = _pools(lab)
+    done = lab("prove", "--all", *(f"--{kind}={path}" for kind, path in files.items()), timeout=2400)
+    results = json.loads(files["json"].read_text(encoding="utf-8")) if files["json"].is_file() else []
+    suites = ET.parse(files["junit"]).findall("testsuite") if files["junit"].is_file() else []  # noqa: S314 - our own
+    return Proved(
+        done.returncode,
+        done.stderr,
+        {(result["item"], result["scenario"]): result for result in results},
+        (before, _pools(lab)),
+        [str(suite.get("name")) for suite in suites],
+        files["html"].read_text(encoding="utf-8") if files["html"].is_file() else "",
+    )
+
+
+@pytest.fixture(scope="session")
+def accepted(lab: Lab, proved: Proved) -> dict[tuple[str, str], dict[str, Any]]:
+    """What ``./lab dev accept`` says of these runs, by item and check."""
+    assert proved.results, proved.stderr
+    checks = json.loads(lab("dev", "accept", "--json").stdout)
+    return {(check["item"], check["name"]): check for check in checks}
+
+
+def _pools(lab: Lab) -> dict[str, int]:
+    with bootstrap.client(Context.load(Layout.of(home=lab.home)), patience=30) as api:
+        return {pool["name"]: pool["slots"] for pool in api.pages("/pools", "pools")}
+
+
+@pytest.mark.parametrize(
+    ("item", "scenario"),
+    [(item.id, scenario) for item in WRITTEN for scenario in item.scenarios],
+)
+def test_a_scenario_is_as_expected(proved: Proved, item: str, scenario: str) -> None:
+    """Bullets hold exactly where the manifest says so."""
+    assert (item, scenario) in proved.results, proved.stderr
+    result = proved.results[item, scenario]
+    assert (result["verdict"], result["reasons"]) == ("as expected", [])
+
+
+@pytest.mark.parametrize("item", [item.id for item in WRITTEN])
+def test_a_lessons_proof_is_honest(accepted: dict[tuple[str, str], dict[str, Any]], item: str) -> None:
+    """On other records, without work, from one source only: each finding is what the records make it."""
+    names = ("sign", "replay", "swap", "sources", "no work", "restored")
+    assert {name: accepted[item, name]["details"] for name in names if not accepted[item, name]["passed"]} == {}
+    assert accepted[item, "repeats"]["passed"] is not False, accepted[item, "repeats"]["details"]
+
+
+def test_proving_leaves_the_lab_as_it_was(lab: Lab, proved: Proved) -> None:
+    """Pools have the sizes that they had, none is left over, and no run has anything to give back."""
+    before, after = proved.pools
+    assert after == before
+    with bootstrap.client(Context.load(Layout.of(home=lab.home)), patience=30) as api:
         assert borrowed.notes(api) == []
-        left = {record["name"] for record in api.pages("/pools", "pools")} & set(item.creates_pools)
-        assert left == set()
+
+
+def test_every_report_has_every_scenario(proved: Proved) -> None:
+    """Exit code, JUnit and page tell of the same scenarios; the page has a picture of each and needs no network."""
+    assert proved.code == 0, proved.stderr
+    assert sorted(proved.suites) == sorted(f"{item} {scenario}" for item, scenario in proved.results)
+    assert proved.page.count("<img ") == len(proved.results)
+    assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"|@import|url\(', proved.page) == []
 
 
 def test_a_pool_resized_from_outside_flips_the_verdict(lab: Lab) -> None:
