@@ -89,15 +89,15 @@ with DAG(
             "Create resource pools",
             "the pool is made over REST; a task that named it before waits for it, unlike its neighbour without a pool",
             (reading(made["slots"], "slots read back", "pools over REST") == SLOTS)
-            & (share(early.queued >= made["at"], "early tasks that waited for the pool") == 1)
-            & (share(neighbour.queued >= made["at"], "neighbours that waited for the pool") == 0),
+            & (share(early.queued >= made["at"], "early tasks that waited for the pool", of=early) == 1)
+            & (share(neighbour.queued >= made["at"], "neighbours that waited for it", of=neighbour) == 0),
         )
         fullest = peak(work, slots=True, window=small)
         yield finding("Set pool slot limits", "the calls fill the pool and never take a slot more", fullest == SLOTS)
         yield finding(
             "Assign tasks to pools",
             "every call is in the pool; controls outside it go past the pool's limit at the same time",
-            (share(work.pool.isin(POOL), "calls in the pool") == 1) & (peak(run.tasks("controls")) > SLOTS),
+            (share(work.pool.isin(POOL), "calls in the pool", of=work) == 1) & (peak(run.tasks("controls")) > SLOTS),
         )
         in_use = work.concurrency("queued", "end", slots=True)
         spans = ((SLOTS, small), (MORE_SLOTS, large))

@@ -101,7 +101,7 @@ with DAG(
         yield finding(
             "Task queuing",
             "what is above the limit stays scheduled until others have ended, although slots of the pool are free",
-            (share(light.queued >= light.end.min(), "light tasks queued after another's end") > 0.3)
+            (share(light.queued >= light.end.min(), "light tasks queued after another's end", of=light) > 0.3)
             & (reading(seen["open"], "free slots of default_pool, at the least", "pool samples") > 0),
         )
         yield finding(

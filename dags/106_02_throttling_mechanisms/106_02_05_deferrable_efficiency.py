@@ -83,7 +83,7 @@ with DAG(
         yield finding(
             "Reduce worker slot usage",
             "the polls hold slots for less than nine tenths of the time that their jobs take",
-            integral(samples, "running", "slot-seconds of the polls") < 0.9 * POLLS * JOB["seconds"],
+            integral(samples, "running", "slot-seconds of the polls", over=work) < 0.9 * POLLS * JOB["seconds"],
         )
         still = [sample for sample in keeping if sample["occupied"] == sample["deferred"]]
         yield finding(

@@ -109,7 +109,7 @@ with DAG(
             "default_pool is finite",
             "it has the configured slots; a task that wants one more waits until the pool is made infinite by hand",
             (reading(slots, f"slots of {DEFAULT_POOL}", "pools over REST") == DEFAULT_SLOTS)
-            & (share(oversized.queued >= at, "oversized tasks that waited") == 1),
+            & (share(oversized.queued >= at, "oversized that waited", of=oversized) == 1),
         )
         yield finding(
             "Waiting tasks are scheduled, in order of priority",

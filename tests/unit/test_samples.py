@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from backpressure.measures.samples import integral, most
+import numpy as np
+import pytest
+from backpressure.measures.samples import agreement, integral, most, share
+from backpressure.timeline import Curve, Timeline
 
 SAMPLES: list[dict[str, Any]] = [
     {"at": 10.0, "running": 0},
@@ -32,3 +35,65 @@ def test_too_few_samples_measure_nothing() -> None:
     assert most([], "running", "calls at once").value is None
     assert integral([], "running", "slots held").value is None
     assert integral(SAMPLES[:1], "running", "slots held").value is None
+
+
+def _work(*states: str) -> Timeline:
+    """Task instances of one task, a second after another, each a second long."""
+    stamp = "2026-01-01T00:00:{:02d}Z".format
+    return Timeline.from_records(
+        {
+            "task_id": "work",
+            "dag_id": "d",
+            "dag_run_id": "r",
+            "map_index": number,
+            "pool": "p",
+            "state": state,
+            "scheduled_when": stamp(number),
+            "queued_when": stamp(number),
+            "start_date": stamp(number),
+            "end_date": stamp(number + 1),
+        }
+        for number, state in enumerate(states)
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "detail", "second"),
+    [
+        ([True, False, False], "only work[0]", 0),
+        ([True, False, True], "all but work[1]", 1),
+        ([False, False, False], "none of work[0], work[1], work[2]", 0),
+        ([True, True, True], "all of work[0], work[1], work[2]", 0),
+    ],
+)
+def test_a_share_says_whose_it_is_and_when(seen: list[bool], detail: str, second: int) -> None:
+    """The fewer ones are named, with the instant at which the first of them was queued."""
+    work = _work("success", "success", "success")
+    found = share(seen, "ready", of=work)
+    assert (found.value, found.detail) == (sum(seen) / 3, detail)
+    assert found.at == work.queued[second]
+    assert share(seen, "ready").value == found.value
+
+
+def test_a_share_of_nothing_has_no_value() -> None:
+    """There is nobody to name."""
+    assert share([], "ready", of=_work()).value is None
+
+
+def test_disagreement_says_how_far_and_when() -> None:
+    """The sample that is furthest from the curve is told with its instant."""
+    curve = Curve(np.array([0.0]), np.array([5.0]))
+    found = agreement([{"at": 1.0, "n": 5}, {"at": 2.0, "n": 1}, {"at": 3.0, "n": 3}], "n", curve)
+    assert found.value == pytest.approx(1 / 3)
+    assert (found.at, found.detail) == (2.0, "furthest apart: 1 sampled, 5 by timestamps")
+
+
+def test_an_integral_over_work_needs_samples_from_its_start_to_its_end() -> None:
+    """A watcher that came late or stopped early has not seen what the work took."""
+    work = _work("success", "success", "success")
+    begin, end = float(work.start.min()), float(work.end.max())
+    whole = [{"at": begin - 1, "n": 1}, {"at": end, "n": 1}]
+    assert integral(whole, "n", "taken", over=work).value == pytest.approx(end - begin + 1)
+    assert integral([{"at": begin + 1, "n": 1}, whole[1]], "n", "taken", over=work).value is None
+    assert integral([whole[0], {"at": end - 2, "n": 1}], "n", "taken", over=work).value is None
+    assert integral(whole, "n", "taken", over=_work()).value is None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from backpressure.measures.measure import Measure
+from backpressure.measures.measure import Measure, figure
 
 if TYPE_CHECKING:
-    from backpressure.timeline import Curve
+    from backpressure.timeline import Curve, Timeline
 
 __all__ = ["agreement", "integral", "most", "reading", "share"]
+
+_NAMED = 6
+# A watcher that stops when the work is over takes its last sample about then.
+_LATE_SECONDS = 1.0
 
 
 def reading(value: Any, name: str, source: str, *, unit: str = "", at: float | None = None) -> Measure:
@@ -19,10 +25,26 @@ def reading(value: Any, name: str, source: str, *, unit: str = "", at: float | N
     return Measure(value, name, unit, at, source, samples=int(value is not None))
 
 
-def share(those: Iterable[Any], name: str, source: str = "task instances") -> Measure:
-    """Which part of them is true, from 0 to 1; no value when there are none."""
+def share(those: Iterable[Any], name: str, source: str = "task instances", *, of: Timeline | None = None) -> Measure:
+    """Which part of them is true, from 0 to 1; no value when there are none.
+
+    With ``of``, the task instances that they are told of row by row, the detail names those of which it is true, or not
+    true, whichever are fewer; and the instant is when the first of these was queued.
+    """
     seen = [bool(one) for one in those]
-    return Measure(sum(seen) / len(seen) if seen else None, name, source=source, samples=len(seen))
+    if not seen:
+        return Measure(None, name, source=source)
+    true, value = sum(seen), sum(seen) / len(seen)
+    if of is None:
+        return Measure(value, name, source=source, samples=len(seen))
+    named = true * 2 <= len(seen) if 0 < true < len(seen) else bool(true)
+    rows = [row for row, one in enumerate(seen) if one is named]
+    word = "all of" if true == len(seen) else "none of" if not true else "only" if named else "all but"
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    queued = (float(of.queued[row]) for row in rows)
+    at = min((instant for instant in queued if not math.isnan(instant)), default=None)
+    detail = f"{word} {', '.join(of.labelled(rows[:_NAMED]))}{more}"
+    return Measure(value, name, at=at, source=source, samples=len(seen), detail=detail)
 
 
 def agreement(
@@ -37,8 +59,13 @@ def agreement(
     if not samples:
         return Measure(None, name, source=source)
     expected = curve.at([sample["at"] for sample in samples])
-    close = [abs(sample[key] - value) <= tolerance for sample, value in zip(samples, expected, strict=True)]
-    return share(close, name, source)
+    apart = [abs(sample[key] - value) for sample, value in zip(samples, expected, strict=True)]
+    worst = max(range(len(apart)), key=apart.__getitem__)
+    return replace(
+        share((one <= tolerance for one in apart), name, source),
+        at=samples[worst]["at"],
+        detail=f"furthest apart: {figure(samples[worst][key])} sampled, {figure(float(expected[worst]))} by timestamps",
+    )
 
 
 def most(samples: Sequence[Mapping[str, Any]], key: str, name: str, source: str = "pool samples") -> Measure:
@@ -49,11 +76,23 @@ def most(samples: Sequence[Mapping[str, Any]], key: str, name: str, source: str 
     return Measure(highest[key], name, at=highest["at"], source=source, samples=len(samples))
 
 
-def integral(samples: Sequence[Mapping[str, Any]], key: str, name: str, source: str = "pool samples") -> Measure:
+def integral(
+    samples: Sequence[Mapping[str, Any]],
+    key: str,
+    name: str,
+    source: str = "pool samples",
+    *,
+    over: Timeline | None = None,
+) -> Measure:
     """A sampled number times the seconds for which it stood, from the first sample to the last (trapezoids).
 
-    Of a pool's slots by state, these are slot-seconds. There is no value with fewer than two samples.
+    Of a pool's slots by state, these are slot-seconds. There is no value with fewer than two samples, nor when the
+    samples do not reach from the first start to the last end of the task instances that they are taken ``over``.
     """
     pairs = list(pairwise(samples))
+    span = over.intervals().span() if over is not None else None
+    missed = over is not None and (
+        not pairs or span is None or samples[0]["at"] > span[0] or samples[-1]["at"] < span[1] - _LATE_SECONDS
+    )
     area = sum((one[key] + other[key]) / 2 * (other["at"] - one["at"]) for one, other in pairs)
-    return Measure(area if pairs else None, name, "slot-s", source=source, samples=len(samples))
+    return Measure(area if pairs and not missed else None, name, "slot-s", source=source, samples=len(samples))

@@ -258,7 +258,7 @@ def _statistic(
     if share is None:
         return Measure(spread.mean, name, "s", samples=spread.samples)
     at = float(getattr(work, finish)[spread.row])
-    return Measure(spread.quantile, name, "s", at, samples=spread.samples, detail=work.names([spread.row])[0])
+    return Measure(spread.quantile, name, "s", at, samples=spread.samples, detail=work.labelled([spread.row])[0])
 
 
 def _share(statistic: str | float) -> float | None:
@@ -276,13 +276,17 @@ def _share(statistic: str | float) -> float | None:
 def _pairs(work: Timeline, name: str, pairs: Pairs, verb: str) -> Measure:
     if pairs.weights < 2:  # noqa: PLR2004 - a pair takes two weights
         return Measure(None, name, samples=pairs.samples)
-    detail = ""
     if pairs.heavier is not None and pairs.lighter is not None:
         heavier, lighter = (
-            f"{work.names([row])[0]} (weight {work.priority_weight[row]})" for row in (pairs.heavier, pairs.lighter)
+            f"{work.labelled([row])[0]} (weight {work.priority_weight[row]})" for row in (pairs.heavier, pairs.lighter)
         )
-        detail = f"{heavier} {verb} {lighter}"
-    return Measure(pairs.count, name, at=pairs.at, samples=pairs.samples, detail=detail)
+        return Measure(pairs.count, name, at=pairs.at, samples=pairs.samples, detail=f"{heavier} {verb} {lighter}")
+    longest = work.spread("scheduled", "queued", 1.0)
+    if longest is None:
+        return Measure(pairs.count, name, at=pairs.at, samples=pairs.samples)
+    who, at = work.labelled([longest.row])[0], float(work.queued[longest.row])
+    detail = f"none {verb} another; the longest wait for a slot was {figure(longest.quantile, 's')}, of {who}"
+    return Measure(pairs.count, name, at=at, samples=pairs.samples, detail=detail)
 
 
 def _order(work: Timeline, stamp: Stamp, name: str) -> Measure:
@@ -313,6 +317,6 @@ def _whose(work: Timeline, label: str | None) -> str:
 
 
 def _listed(work: Timeline, rows: Sequence[int]) -> str:
-    names = work.names(rows[:_NAMED_INSTANCES])
+    names = work.labelled(rows[:_NAMED_INSTANCES])
     more = len(rows) - len(names)
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")

@@ -191,15 +191,29 @@ class Columns:
         return {name: self._take(rows) for name, rows in self._labels(column).rows_of().items()}
 
     def names(self, rows: Sequence[int] | NDArray[np.intp] | None = None) -> list[str]:
-        """What people call the rows: ``fetch``, ``fetch[2]`` when it is mapped, the run's id when it is a run."""
+        """What people call the rows: ``fetch``, ``fetch[2]`` when it is mapped, and of a run its label or id."""
         wanted = range(len(self)) if rows is None else [int(row) for row in rows]
         return [self._name(row) for row in wanted]
+
+    def labelled(self, rows: Sequence[int] | NDArray[np.intp] | None = None) -> list[str]:
+        """The names of the rows, with the helper run's own label before them where there are several runs."""
+        wanted = list(range(len(self))) if rows is None else [int(row) for row in rows]
+        names = self.names(wanted)
+        if len(set(zip(self.dag_id.codes.tolist(), self.run_id.codes.tolist(), strict=True))) <= 1:
+            return names
+        labels = [self._label(row) if self.task_id.names[self.task_id.codes[row]] else "" for row in wanted]
+        return [f"{label}/{name}" if label else name for label, name in zip(labels, names, strict=True)]
+
+    def _label(self, row: int) -> str:
+        """What tells a helper run from the others of its lesson's run; empty for any other run."""
+        label: str = self.run_id.names[self.run_id.codes[row]]
+        return label.rpartition("__")[2] if "__" in label else ""
 
     def _name(self, row: int) -> str:
         task = self.task_id.names[self.task_id.codes[row]]
         index = int(self.map_index[row])
         if not task:
-            return self.run_id.names[self.run_id.codes[row]] or f"row {row}"
+            return self._label(row) or self.run_id.names[self.run_id.codes[row]] or f"row {row}"
         return f"{task}[{index}]" if index >= 0 else task
 
     def _labels(self, column: str) -> Labels:

@@ -89,7 +89,7 @@ def lesson_picture(records: Sequence[dict[str, Any]], evidence: Evidence) -> Pic
     if not len(work):
         work = everything
     limited = _limited(evidence)
-    picture = Picture.of(work, names=_names(work), load=limited)
+    picture = Picture.of(work, names=work.labelled(), load=limited)
     return picture if limited else replace(picture, load=None)
 
 
@@ -108,12 +108,3 @@ def _limited(evidence: Evidence) -> Load | None:
     limits = tuple(Limit(float(str(part.limit)), part.curve[0][0], part.curve[-1][0]) for part in taken)
     said = ", then ".join(f"{part.seen} {part.limited}" for part in taken)
     return Load(Curve(times, values), limits, f"{taken[0].measure}: {said}")
-
-
-def _names(work: Timeline) -> list[str]:
-    """Names that tell runs apart where there are several: a helper run by its own label."""
-    runs = work.run_id.tolist()
-    if len(set(zip(work.dag_id.tolist(), runs, strict=True))) < 2:  # noqa: PLR2004 - one run needs no label
-        return work.names()
-    labels = [run.rpartition("__")[2] if "__" in run else "" for run in runs]
-    return [f"{label}/{name}" if label else name for label, name in zip(labels, work.names(), strict=True)]
