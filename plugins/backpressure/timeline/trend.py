@@ -42,15 +42,16 @@ def quantiles(values: NDArray[np.float64], *shares: float) -> list[float]:
     for share in shares:
         if not 0 <= share <= 1:
             raise ValueError(f"a quantile's share lies between 0 and 1, not at {share}")
-    ordered = np.sort(values)  # NaN goes last
-    known = int(np.searchsorted(ordered, np.nan))
+    known = len(values) - int(np.count_nonzero(np.isnan(values)))
     if not known:
         return [math.nan for _ in shares]
     places = [share * (known - 1) for share in shares]
-    below = [int(place) for place in places]
+    pairs = [(int(place), min(int(place) + 1, known - 1)) for place in places]
+    # Only the neighbours of the places asked for are put where a sort would put them; NaN goes last.
+    parted = np.partition(values, sorted({place for pair in pairs for place in pair}))
     return [
-        float(ordered[low] + (ordered[min(low + 1, known - 1)] - ordered[low]) * (place - low))
-        for place, low in zip(places, below, strict=True)
+        float(parted[low] + (parted[high] - parted[low]) * (place - low))
+        for place, (low, high) in zip(places, pairs, strict=True)
     ]
 
 
