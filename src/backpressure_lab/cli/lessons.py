@@ -41,7 +41,8 @@ def list_items(*, as_json: bool) -> int:
         if items_here:
             console.print(table)
     written = sum(item.written for item in course.items)
-    console.print(f"\n{written} of {len(course.items)} lessons are written.  ./lab run ITEM runs one.", highlight=False)
+    console.print("\n○ not run here  ● as expected  ✗ not as expected", style="dim", highlight=False)
+    console.print(f"{written} of {len(course.items)} lessons are written.  ./lab run ITEM runs one.", highlight=False)
     _broken_files(console, layout)
     return 0
 

@@ -79,9 +79,12 @@ def _detach(layout: Layout, *, light: bool, port: int | None, console: Console |
     def ended() -> str | None:
         return None if process.poll() is None else (layout.logs / "supervisor.log").read_text(encoding="utf-8")
 
-    if _follow(layout, console, started=process.pid, ended=ended):
-        return 0
-    return process.wait() or NOT_RUNNING
+    try:
+        ready = _follow(layout, console, started=process.pid, ended=ended)
+    except KeyboardInterrupt:
+        console.print("The lab goes on starting in the background; stop it with: ./lab down", highlight=False)
+        raise
+    return 0 if ready else process.wait() or NOT_RUNNING
 
 
 def _follow(
@@ -140,9 +143,17 @@ class _Progress:
             if news:
                 self._console.print(f"{time.strftime('%H:%M:%S')} {news}", highlight=False, markup=False)
             return
-        missing = [part.name for part in state.parts if part.phase in ("waiting", "starting")]
-        self._spinner.update(text=Text(f"{time.time() - state.started:4.0f} s  waiting for {', '.join(missing)}"))
+        seconds = f"{time.time() - state.started:4.0f} s  waiting for "
+        # Cut where the line ends: a second line would come and go.
+        self._spinner.update(text=Text(seconds + ", ".join(_awaited(state)), no_wrap=True, overflow="ellipsis"))
         self._live.update(Group(_table(state), self._spinner))
+
+
+def _awaited(state: LabState) -> list[str]:
+    """The parts that are being started, or, between two of them, those that come next."""
+    phases = {part.name: part.phase for part in state.parts}
+    starting = [name for name, phase in phases.items() if phase in ("starting", "restarting")]
+    return starting or [name for name, phase in phases.items() if phase == "waiting"]
 
 
 def _table(state: LabState) -> Table:

@@ -65,7 +65,6 @@ def course_settings(layout: Layout) -> Settings:
         "scheduler": {
             # A run that the lab's stop cut off is noticed within a minute of the next start; the default is 300 s.
             "task_instance_heartbeat_timeout": "60",
-            "scheduler_health_check_threshold": "15",
             # A freed slot is seen after a quarter of a second instead of up to one: lessons are short.
             "scheduler_idle_sleep_time": "0.25",
             "orphaned_tasks_check_interval": "20",
