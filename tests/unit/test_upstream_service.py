@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import psutil
 import pytest
+from backpressure.airflow.run import Run
 from backpressure.airflow.upstream import (
     Endpoint,
     Upstream,
@@ -413,9 +414,11 @@ def test_a_wrong_token_or_address_is_explained(base_url: str) -> None:
 def test_the_client_finds_the_simulator_by_its_airflow_connection(
     base_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Host, port and password of the connection are all it needs, read on first use."""
+    """Host, port and password of the connection are all it needs, read on first use; the run notes what it sets."""
     url = httpx.URL(base_url)
     asked = []
+    noted: list[str] = []
+    monkeypatch.setattr(Run, "current", lambda: SimpleNamespace(borrow_lane=noted.append))
 
     def get(conn_id: str) -> SimpleNamespace:
         asked.append(conn_id)
@@ -427,6 +430,7 @@ def test_the_client_finds_the_simulator_by_its_airflow_connection(
     client.configure(service_time=0)
     assert client.call().ok
     assert asked == ["upstream"]
+    assert noted == ["by connection"]
     assert client.endpoint == Endpoint(base_url, TOKEN)
     with pytest.raises(ValueError, match=r"connection 'other' has host='127\.0\.0\.1' and port=None"):
         Upstream("x", conn_id="other").call()
