@@ -10,6 +10,7 @@ import pytest
 from backpressure import pools
 from backpressure.airflow import borrowed
 from backpressure.airflow.client import AirflowError
+from backpressure.airflow.upstream import UpstreamDroppedError
 from support.airflow_api import Airflow as PoolAirflow
 from support.celery_workers import FakeCelery
 
@@ -35,6 +36,14 @@ class Airflow(PoolAirflow):
         """List the variables."""
         assert (path, key) == ("/variables", "variables")
         yield from [{"key": name, "value": value} for name, value in self.variables.items()]
+
+    def patch(self, path: str, body: Any, **params: Any) -> Any:
+        """Change a pool or a variable."""
+        if not path.startswith("/variables/"):
+            return super().patch(path, body, **params)
+        assert unquote(path.removeprefix("/variables/")) == body["key"]
+        self.variables[body["key"]] = body["value"]
+        return None
 
     def delete(self, path: str) -> None:
         """Delete a pool or a variable."""
@@ -146,3 +155,46 @@ def test_what_cannot_be_given_back_keeps_its_note_and_no_other() -> None:
     borrowed.give_back(api, "r1", celery.workers)
     assert celery.queues["a@lab"] == ["fast"]
     assert borrowed.notes(api) == []
+
+
+def test_what_a_dead_run_borrowed_passes_to_the_next() -> None:
+    """The next run gives back what there was before the dead one; what an active run borrowed stays its own."""
+    api: Any = Airflow(api=3)
+    api.runs = {"dead": "failed", "active": "running"}
+    _borrow(api, "api", 3, "dead")
+    pools.resize(api, "api", 9)
+    _borrow(api, "api", 9, "next")
+    assert borrowed.give_back(api, "next") == ["pool api"]
+    assert api.pools["api"]["slots"] == 3
+    _borrow(api, "api", 3, "active")
+    _borrow(api, "api", 5, "next")
+    assert [note["run_id"] for note in borrowed.notes(api)] == ["active"]
+
+
+def test_an_upstreams_lane_is_reset_by_who_can() -> None:
+    """A task resets it; a command leaves the note to the run's own teardown; a lab that starts has new lanes."""
+    api: Any = Airflow()
+    reset: list[str] = []
+    borrowed.borrow(api, borrowed.LANE, "api/v1", None, dag_id="lesson", run_id="r1")
+    assert borrowed.give_back(api, "r1") == []
+    assert len(borrowed.notes(api)) == 1
+    assert borrowed.give_back(api, "r1", reset_lane=reset.append) == ["lane api/v1"]
+    assert reset == ["api/v1"]
+    borrowed.borrow(api, borrowed.LANE, "api/v1", None, dag_id="lesson", run_id="vanished")
+    assert borrowed.give_back(api) == ["lane api/v1"]
+    assert (reset, borrowed.notes(api)) == (["api/v1"], [])
+
+
+def test_a_lane_that_cannot_be_reset_keeps_its_note() -> None:
+    """An upstream that does not answer does not keep a pool from going back."""
+    api: Any = Airflow(api=3)
+
+    def silent(_lane: str) -> None:
+        raise UpstreamDroppedError("no answer")
+
+    borrowed.borrow(api, borrowed.LANE, "api", None, dag_id="lesson", run_id="r1")
+    _borrow(api, "api", 5)
+    with pytest.raises(ExceptionGroup, match="no answer"):
+        borrowed.give_back(api, "r1", reset_lane=silent)
+    assert api.pools["api"]["slots"] == 5
+    assert [note["kind"] for note in borrowed.notes(api)] == ["lane"]

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from backpressure import pools
 from backpressure.airflow.celery import Workers, WorkersError
 from backpressure.airflow.client import AirflowClient, AirflowError
+from backpressure.airflow.upstream import UpstreamError
 
 PREFIX = "borrowed."
 LANE = "lane"
@@ -83,7 +84,7 @@ def give_back(
                 _UNDO[note["kind"]](api, note["name"], note["before"])
             elif workers is not None:
                 _UNDO_WORKER[note["kind"]](workers(), note["name"], note["before"])
-        except (AirflowError, WorkersError) as error:
+        except (AirflowError, UpstreamError, WorkersError) as error:
             errors.append(error)
             continue
         _forget(api, note)
