@@ -14,10 +14,11 @@ from backpressure.measures import Measure
 from rich.console import Console
 
 from backpressure_lab import manifest
-from backpressure_lab.lessons import runner, schedule
+from backpressure_lab.errors import LabError
+from backpressure_lab.lessons import runner
 from backpressure_lab.lessons.prover import Prover
 from backpressure_lab.lessons.result import Result
-from backpressure_lab.lessons.schedule import Job, estimate, jobs, startable
+from backpressure_lab.lessons.schedule import Job, Width, estimate, jobs, startable
 from backpressure_lab.manifest import Item
 from backpressure_lab.render.progress import ProofsView
 
@@ -41,6 +42,7 @@ class Stage:
 
     def __init__(self, **outcomes: Iterator[bool | None]) -> None:
         self.now = 0.0
+        self.slowness = 1
         self.active: list[str] = []
         self.beside: set[frozenset[str]] = set()
         self.started: list[tuple[str, str]] = []
@@ -51,7 +53,8 @@ class Stage:
         """What :func:`runner.attempt` is replaced with."""
         self.started.append((lesson.id, scenario))
         self.active.append(lesson.id)
-        until = self.now + (lesson.cost or 0)
+        seconds = self.slowness * (lesson.cost or 0)
+        until = self.now + seconds
         try:
             while self.now < until:
                 self.beside.add(frozenset(self.active))
@@ -62,7 +65,7 @@ class Stage:
         finally:
             self.active.remove(lesson.id)
         holds = next(self.outcomes.get(lesson.id, iter(())), scenario == "pooled")
-        return Result(lesson, scenario, "r", "success", evidence(scenario, holds=holds), lesson.cost or 0)  # type: ignore[return-value]
+        return Result(lesson, scenario, "r", "success", evidence(scenario, holds=holds), seconds)  # type: ignore[return-value]
 
     def tick(self, _seconds: float) -> None:
         """Time goes on by a second."""
@@ -79,7 +82,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def proving(stage: Stage, items: list[Item], width: int = 3, **options: Any) -> Prover:
     """A prover on the stage."""
-    return Prover(None, items, width, clock=lambda: stage.now, sleep=stage.tick, **options)  # type: ignore[arg-type]
+    return Prover(None, items, Width.of(width), clock=lambda: stage.now, sleep=stage.tick, **options)  # type: ignore[arg-type]
 
 
 def test_lessons_run_side_by_side_and_their_scenarios_one_after_another(stage: Stage) -> None:
@@ -124,13 +127,36 @@ def test_every_scenario_is_repeated_as_often_as_asked(stage: Stage) -> None:
     assert [result.scenario for result in results] == ["pooled", "default_pool"] * 3
 
 
+def _broken() -> Iterator[None]:
+    yield
+    raise LabError("Airflow cannot load it")
+
+
+def test_a_lesson_that_cannot_be_loaded_does_not_stop_the_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not measured, once, with the reason; but a lab that went away ends everything."""
+    real = stage.attempt
+
+    def attempt(api: Any, lesson: Item, scenario: str, **options: Any) -> Iterator[None]:
+        return _broken() if lesson.id == "broken" else real(api, lesson, scenario, **options)
+
+    monkeypatch.setattr(runner, "attempt", attempt)
+    results = list(proving(stage, [item("broken"), item("a")]).results())
+    assert Counter((result.item.id, result.verdict) for result in results) == {
+        ("broken", "not measured"): 2,
+        ("a", "as expected"): 2,
+    }
+    assert results[0].reasons[0] == "Airflow cannot load it"
+    with pytest.raises(LabError):
+        list(proving(stage, [item("broken")], alive=lambda: False).results())
+
+
 def test_an_interrupt_ends_everything_that_runs(stage: Stage) -> None:
     """Ctrl-C closes each run, so that each gives back."""
 
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    proofs = Prover(None, [item("a"), item("b")], 2, clock=lambda: 0.0, sleep=interrupt)  # type: ignore[arg-type]
+    proofs = Prover(None, [item("a"), item("b")], Width.of(2), clock=lambda: 0.0, sleep=interrupt)  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         list(proofs.results())
     assert stage.closed == ["a", "b"]
@@ -164,9 +190,30 @@ def test_nothing_starts_beside_an_exclusive_lesson_or_beyond_the_width() -> None
     assert startable([free], [item("x"), item("y")], 2) is None
 
 
-def test_the_width_fits_the_cores() -> None:
-    """Two at least, and half as many again as there are cores."""
-    assert [schedule.width(cores) for cores in (1, 2, 4)] == [2, 3, 6]
+def test_the_width_follows_what_the_machine_bears() -> None:
+    """One for each core at first, half as many again while runs take their cost, fewer when they take much longer."""
+    width = Width.of(cores=2)
+    seen = [width.now]
+    for seconds in (30, 30, 40, 50, 50, 50, 30):
+        width.learn(seconds, 30)
+        seen.append(width.now)
+    assert seen == [2, 3, 3, 3, 2, 1, 1, 2]
+    width.learn(900, None)
+    assert width.now == 2
+    fixed = Width.of(4)
+    fixed.learn(900, 30)
+    assert fixed.now == 4
+    assert [Width.of(cores=cores).most for cores in (1, 2, 4)] == [1, 3, 6]
+
+
+def test_a_slow_machine_gets_fewer_lessons_at_once(stage: Stage) -> None:
+    """When the first runs take twice their cost, the next ones run alone."""
+    stage.slowness = 2
+    proofs = proving(stage, [item(name) for name in "abcdef"])
+    proofs.width = Width.of(cores=2)
+    list(proofs.results())
+    beside = {name: max(len(group) for group in stage.beside if name in group) for name in "abcdef"}
+    assert beside == {"a": 2, "b": 2, "c": 1, "d": 1, "e": 1, "f": 1}
 
 
 def test_the_remaining_time_follows_the_pace(stage: Stage) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["agreement", "integral", "most", "reading", "share"]
 
 _NAMED = 6
-# A watcher that stops when the work is over takes its last sample about then.
-_LATE_SECONDS = 1.0
+# A watcher starts and stops about when the work does: so much of the work's time may be without samples.
+_UNSEEN = 0.05
 
 
 def reading(value: Any, name: str, source: str, *, unit: str = "", at: float | None = None) -> Measure:
@@ -87,12 +87,16 @@ def integral(
     """A sampled number times the seconds for which it stood, from the first sample to the last (trapezoids).
 
     Of a pool's slots by state, these are slot-seconds. There is no value with fewer than two samples, nor when the
-    samples do not reach from the first start to the last end of the task instances that they are taken ``over``.
+    samples do not reach from about the first start to the last end of the task instances that they are taken ``over``.
     """
     pairs = list(pairwise(samples))
     span = over.intervals().span() if over is not None else None
-    missed = over is not None and (
-        not pairs or span is None or samples[0]["at"] > span[0] or samples[-1]["at"] < span[1] - _LATE_SECONDS
-    )
+    missed = over is not None and (not pairs or span is None or _unseen(samples, span) > _UNSEEN)
     area = sum((one[key] + other[key]) / 2 * (other["at"] - one["at"]) for one, other in pairs)
     return Measure(area if pairs and not missed else None, name, "slot-s", source=source, samples=len(samples))
+
+
+def _unseen(samples: Sequence[Mapping[str, Any]], span: tuple[float, float]) -> float:
+    """Which share of a span lies before the first sample or after the last."""
+    begin, end = span
+    return float((max(samples[0]["at"] - begin, 0) + max(end - samples[-1]["at"], 0)) / (end - begin or 1))

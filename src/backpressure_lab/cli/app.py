@@ -113,7 +113,8 @@ def prove(
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one page with findings and pictures.")] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="How many lessons at once; fits the cores if left out.")
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="How many lessons at once; what the machine bears if left out."),
     ] = None,
     repeat: Annotated[int, typer.Option(min=1, help="How often each scenario is run.")] = 1,
 ) -> None:

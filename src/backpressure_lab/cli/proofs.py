@@ -18,9 +18,9 @@ from backpressure_lab import manifest
 from backpressure_lab.cli import session
 from backpressure_lab.errors import NOT_AS_EXPECTED, NOT_MEASURED, LabError
 from backpressure_lab.files import write_text
-from backpressure_lab.lessons import schedule
 from backpressure_lab.lessons.prover import Prover
 from backpressure_lab.lessons.result import AS_EXPECTED, Result, load_kept
+from backpressure_lab.lessons.schedule import Width
 from backpressure_lab.manifest import Item
 from backpressure_lab.stack import lab
 from backpressure_lab.stack.layout import Layout
@@ -47,7 +47,7 @@ def prove(references: list[str], *, everything: bool, jobs: int | None, repeat: 
     console = Console(quiet=reports.to_stdout)
     begun = time.monotonic()
     with session.airflow(layout, quiet=reports.to_stdout) as api:
-        prover = Prover(api, items, jobs or schedule.width(), repeat, alive=lambda: lab.is_up(layout))
+        prover = Prover(api, items, Width.of(jobs), repeat, alive=lambda: lab.is_up(layout))
         with _shown(console, prover):
             for result in prover.results():
                 result.keep(layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,5 +35,8 @@ def airflow(layout: Layout, *, quiet: bool) -> Iterator[AirflowClient]:
             if lab.is_up(layout):
                 raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
             raise NotRunningError("The lab went down.\nStart it with: ./lab up") from error
+        except KeyboardInterrupt:
+            print("lab: interrupted; what ran was ended, and what it had changed is given back", file=sys.stderr)
+            raise
         except AirflowError as error:
             raise LabError(f"Airflow refused a request: {error}") from error

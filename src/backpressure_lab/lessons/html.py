@@ -72,7 +72,8 @@ def _summary(body: ET.Element, results: Sequence[Result]) -> None:
 def _scenario(body: ET.Element, result: Result, number: int) -> None:
     heading = _add(body, "h3", f"Scenario {result.scenario}: ", id=f"run-{number}")
     _add(heading, "span", result.verdict, **{"class": f"verdict {_KINDS[result.verdict]}"})
-    about = f"run {result.state}, expected {result.expected_state}; {result.seconds:.1f} s; {result.run_id}"
+    ended = f"run {result.state or 'never ended'}, expected {result.expected_state}"
+    about = f"{ended}; {result.seconds:.1f} s; {result.run_id}"
     _add(body, "p", about, **{"class": "quiet"})
     for reason in result.reasons:
         _add(body, "p", reason, **{"class": "bad"})

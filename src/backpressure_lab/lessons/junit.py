@@ -32,7 +32,7 @@ def document(results: Sequence[Result]) -> str:
 def _add_verdict(suite: ET.Element, result: Result) -> None:
     case = ET.SubElement(suite, "testcase", classname=result.item.dag_id, name="run ends as expected")
     if result.state != result.expected_state:
-        message = f"the run ended {result.state}, expected {result.expected_state}"
+        message = f"the run ended {result.state or 'nowhere'}, expected {result.expected_state}"
         ET.SubElement(case, "failure", message=message)
     for line in result.trouble:
         ET.SubElement(case, "failure", message=line)

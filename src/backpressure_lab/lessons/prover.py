@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from backpressure.airflow.client import AirflowClient
+from backpressure.findings import Evidence
 
+from backpressure_lab.errors import LabError
 from backpressure_lab.lessons import runner, schedule
 from backpressure_lab.lessons.result import Result
 from backpressure_lab.lessons.runner import Attempt
-from backpressure_lab.lessons.schedule import Job
+from backpressure_lab.lessons.schedule import Job, Width
 from backpressure_lab.manifest import Item
 
 _REPEATS = 2
@@ -52,7 +54,7 @@ class Prover:
 
     api: AirflowClient
     items: Iterable[Item]
-    width: int = 1
+    width: Width = field(default_factory=Width.of)
     repeat: int = 1
     alive: Callable[[], bool] = lambda: True
     watch: Callable[[Prover], None] = lambda _: None
@@ -84,7 +86,7 @@ class Prover:
             left.append(
                 (course.job, max(course.job.seconds - spent, course.job.seconds / len(course.job.scenarios) / 5))
             )
-        return pace * schedule.estimate(self.waiting, self.width, left)
+        return pace * schedule.estimate(self.waiting, self.width.now, left)
 
     def results(self) -> Iterator[Result]:
         """Each scenario's result, as it comes. One that came out not as expected is never run again.
@@ -96,10 +98,11 @@ class Prover:
                 self._start()
                 finished = [(course, result) for course in self._courses if (result := self._look(course))]
                 for course, result in finished:
-                    if result.verdict == "not measured" and course.running.attempt <= _REPEATS:
+                    if result.run_id and result.verdict == "not measured" and course.running.attempt <= _REPEATS:
                         self._again(course)
                         continue
                     self.done.append(result)
+                    self.width.learn(result.seconds, result.item.cost)
                     self._advance(course)
                     yield result
                 self.watch(self)
@@ -110,7 +113,7 @@ class Prover:
                 course.going.close()
 
     def _start(self) -> None:
-        while job := schedule.startable(self.waiting, [course.job.item for course in self._courses], self.width):
+        while job := schedule.startable(self.waiting, [course.job.item for course in self._courses], self.width.now):
             self.waiting.remove(job)
             self._courses.append(self._course(job, attempt=1))
 
@@ -125,6 +128,13 @@ class Prover:
         except StopIteration as over:
             result: Result = over.value
             return result
+        except LabError as error:
+            if not self.alive():
+                raise
+            # The lesson's own trouble, such as a file that cannot be loaded, is not that of the others.
+            scenario, seconds = course.running.scenario, self.clock() - course.running.since
+            nothing = Evidence(scenario, ())
+            return Result(course.job.item, scenario, "", "", nothing, seconds, trouble=(str(error),))
         return None
 
     def _again(self, course: _Course) -> None:

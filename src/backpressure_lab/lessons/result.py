@@ -29,6 +29,7 @@ class Result:
     """One run of one scenario, compared with the manifest.
 
     Attributes:
+        state: how the run ended; empty when there was none.
         records: the run's task instances as Airflow lists them, helper runs included.
         trouble: what kept the run from giving evidence.
         left: what the run had changed and not given back by itself.
@@ -76,7 +77,7 @@ class Result:
     def _judged(self) -> tuple[str, list[str]]:
         bullets = self.item.checklist
         holds = self.item.scenarios[self.scenario].holds
-        outcome = verdict(self.evidence, self.state, self.expected_state, holds, bullets)
+        outcome = verdict(self.evidence, self.state or None, self.expected_state, holds, bullets)
         return "not as expected" if self.left else str(outcome.verdict), list(outcome.reasons)
 
     def as_json(self) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class Result:
             "scenario": self.scenario,
             "dag_id": self.item.dag_id,
             "run_id": self.run_id,
-            "state": self.state,
+            "state": self.state or None,
             "expected_state": self.expected_state,
             "verdict": self.verdict,
             "seconds": round(self.seconds, 1),

@@ -10,15 +10,45 @@ from dataclasses import dataclass
 from backpressure_lab.manifest import Item
 
 _UNKNOWN_SECONDS = 60.0
+# A run that takes longer than that many times its cost, or shorter, changes how many run at once.
+_SLOW, _FAST = 1.5, 1.2
 
 
-def width(cores: int | None = None) -> int:
-    """How many lessons run at once by default: one and a half for each core, at least two.
+@dataclass
+class Width:
+    """How many lessons run at once: as many as the machine bears, unless it is fixed.
 
-    Most of a lesson is waiting, but each start of a task takes a fifth of a second of both of two cores. With three at
-    once the written lessons came out as they do alone; with more their orders and ratios drown in the wait for cores.
+    Most of a lesson is waiting, but each start of a task takes a fifth of a second of both of two cores. On two quiet
+    cores three lessons at once come out as each does alone. With a core kept busy by somebody else they slow each other
+    down until orders and ratios drown in the wait for the cores. So it begins with one lesson for each core, takes one
+    more after a run that took about its cost, and one less after a run that took much longer.
+
+    Attributes:
+        now: how many at once.
+        most: never more than that.
+        fixed: whether it stays as it is.
     """
-    return max(2, (cores or os.cpu_count() or 2) * 3 // 2)
+
+    now: int
+    most: int
+    fixed: bool = False
+
+    @classmethod
+    def of(cls, jobs: int | None = None, cores: int | None = None) -> Width:
+        """Fixed to ``jobs``, or one that fits the machine: up to one and a half lessons for each core."""
+        if jobs is not None:
+            return cls(jobs, jobs, fixed=True)
+        there = cores or os.cpu_count() or 1
+        return cls(there, max(there, there * 3 // 2))
+
+    def learn(self, seconds: float, cost: float | None) -> None:
+        """Note how long a run took whose cost alone is known."""
+        if self.fixed or not cost:
+            return
+        if seconds > _SLOW * cost:
+            self.now = max(1, self.now - 1)
+        elif seconds < _FAST * cost:
+            self.now = min(self.most, self.now + 1)
 
 
 @dataclass(frozen=True)
