@@ -110,6 +110,7 @@ def test_every_bullet_has_exactly_one_finding(item: Item) -> None:
     assert Counter(bullet for _, bullet in source.findings) == Counter(item.checklist)
 
 
+@pytest.mark.slow  # every file is parsed three times under a profiler
 def test_the_package_adds_little_to_a_files_parsing() -> None:
     """In forks of one process, as the DAG processor parses, a lesson makes few more calls than as many plain tasks."""
     command = [sys.executable, str(COURSE.root / "benchmarks" / "parsing.py"), "--calls"]

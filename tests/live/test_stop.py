@@ -41,6 +41,21 @@ def test_a_killed_supervisor_is_cleaned_up_after(fresh_lab: Lab) -> None:
     assert fresh_lab.processes() == []
 
 
+def test_a_lab_whose_state_is_damaged_can_be_stopped(fresh_lab: Lab) -> None:
+    """A state file that cannot be read says so and is no dead end: the lab still goes down, and leaves nothing."""
+    process = fresh_lab.start("up", "--light")
+    wait_until(lambda: fresh_lab.state()["parts"] and _grown(fresh_lab), 60, "the lab has started processes")
+    os.kill(process.pid, signal.SIGSTOP)  # or it would soon write a sound file again
+    (fresh_lab.home / "run" / "state.json").write_text("{", encoding="utf-8")
+    shown = fresh_lab("status")
+    os.kill(process.pid, signal.SIGCONT)
+    assert shown.returncode == 3
+    assert "state.json is damaged" in shown.stderr
+    assert fresh_lab("down").returncode == 0
+    process.wait(timeout=30)
+    assert fresh_lab.processes() == []
+
+
 def test_a_failed_start_leaves_nothing_and_says_why(fresh_lab: Lab) -> None:
     """A part that cannot start ends the start with code 3, the part's own words and the way out."""
     fresh_lab.home.mkdir(parents=True)

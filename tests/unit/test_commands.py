@@ -68,6 +68,7 @@ def test_the_list_is_json_and_nothing_else(lab: Callable[..., Done]) -> None:
         (("run", "106.9.5"), 2, "is not written yet"),
         (("prove",), 2, "Say what to prove"),
         (("reset",), 2, "./lab reset --pools"),
+        (("reset", "--pools"), 3, "Start it with: ./lab up"),
         (("logs", "nothing"), 2, "There is no log of 'nothing'"),
         (("status",), 3, "Start it with: ./lab up"),
         (("up", "--port", "70000"), 2, "65535"),
@@ -97,6 +98,31 @@ def test_down_without_a_lab_is_no_error(lab: Callable[..., Done]) -> None:
     done = lab("down")
     assert done.code == 0
     assert "was not running" in done.err
+
+
+@pytest.mark.parametrize("command", [("down",), ("up",)])
+@pytest.mark.parametrize(("name", "text"), [("run", "a file"), ("run/state.json", "{"), ("run/state.json", "[]")])
+def test_a_damaged_folder_is_told_with_the_way_out(
+    lab: Callable[..., Done], tmp_path: Path, command: tuple[str, ...], name: str, text: str
+) -> None:
+    """What the lab cannot read is named, with the command that starts afresh; and that command does."""
+    damaged = tmp_path / "lab" / name
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text(text, encoding="utf-8")
+    done = lab(*command)
+    assert done.code == 3, done
+    assert str(damaged) in done.err
+    assert "is damaged" in done.err
+    assert "./lab reset --all" in done.err
+    assert lab("reset", "--all").code == 0
+    assert not (tmp_path / "lab").exists()
+
+
+def test_a_reset_of_what_is_no_folder_clears_the_way(lab: Callable[..., Done], tmp_path: Path) -> None:
+    """A file where the state should be is removed like a folder."""
+    (tmp_path / "lab").write_text("a file", encoding="utf-8")
+    assert lab("reset", "--all").code == 0
+    assert not (tmp_path / "lab").exists()
 
 
 def test_a_defect_is_reported_without_a_traceback(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import sys
 from backpressure import pools
 from rich.console import Console
 
+from backpressure_lab.cli import session
 from backpressure_lab.errors import NOT_AS_EXPECTED, LabError
 from backpressure_lab.stack import bootstrap, lab
-from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 
 
@@ -42,13 +42,19 @@ def reset(*, pools: bool, everything: bool) -> int:
     if lab.is_up(layout):
         raise LabError("The lab is running.\nStop it first: ./lab down")
     lab.discard(layout)
-    shutil.rmtree(layout.home, ignore_errors=True)
+    try:
+        if layout.home.is_dir():
+            shutil.rmtree(layout.home)
+        else:
+            layout.home.unlink(missing_ok=True)
+    except OSError as error:
+        raise LabError(f"Could not remove {layout.home}: {error.strerror}.\nRemove it by hand.") from error
     print(f"Removed {layout.home}; the next ./lab up starts afresh.")
     return 0
 
 
 def _reset_pools(layout: Layout) -> int:
-    with bootstrap.client(Context.load(layout)) as api:
+    with session.reach(layout) as api:
         for name, change in pools.ensure_all(api, bootstrap.specs(), resize_existing=True).items():
             print(f"{name}: {change}")
     return 0

@@ -28,7 +28,24 @@ def airflow(layout: Layout, *, quiet: bool) -> Iterator[AirflowClient]:
     running = lab.current(layout)
     if (running is None or running.phase != "ready") and stack.bring_up(layout, quiet=quiet) != 0:
         raise NotRunningError("The lab is not running and could not be started.\nTry: ./lab up")
-    with bootstrap.client(Context.load(layout), _PATIENCE, lambda: lab.is_up(layout)) as api:
+    with reach(layout, _PATIENCE) as api:
+        yield api
+
+
+@contextmanager
+def reach(layout: Layout, patience: float = 0.0) -> Iterator[AirflowClient]:
+    """A client of this checkout's lab as it is.
+
+    Args:
+        layout: where the lab lies.
+        patience: how many seconds a request waits for an API server that is being started again.
+
+    Raises:
+        NotRunningError: it is not running, or it went away meanwhile.
+    """
+    if not lab.is_up(layout):
+        raise NotRunningError("The lab is not running.\nStart it with: ./lab up")
+    with bootstrap.client(Context.load(layout), patience, lambda: lab.is_up(layout)) as api:
         try:
             yield api
         except AirflowUnreachableError as error:

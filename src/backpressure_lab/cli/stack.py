@@ -19,7 +19,6 @@ from rich.text import Text
 from backpressure_lab.cli import broken
 from backpressure_lab.errors import NOT_RUNNING, NotRunningError
 from backpressure_lab.stack import health, lab, processes
-from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 from backpressure_lab.stack.settings import ADMIN
 from backpressure_lab.stack.state import LabState, PartState
@@ -215,12 +214,12 @@ def status(*, as_json: bool) -> int:
 
 
 def _report(layout: Layout, state: LabState) -> dict[str, Any]:
-    from backpressure_lab.stack.bootstrap import client
+    from backpressure_lab.cli import session
 
     told = health.airflow_health(state.url)
     errors: list[dict[str, Any]] = []
     if told:
-        with client(Context.load(layout)) as api:
+        with session.reach(layout) as api:
             errors = list(api.pages("/importErrors", "import_errors"))
     memory = {part.name: _memory(part) for part in state.parts}
     return {

@@ -21,7 +21,7 @@ from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 from backpressure_lab.stack.parts import parts
 from backpressure_lab.stack.secrets import Secrets
-from backpressure_lab.stack.state import LabState, is_supervised, supervising
+from backpressure_lab.stack.state import LabState, is_supervised, sign, signed_by, supervising
 from backpressure_lab.stack.supervisor import Supervisor, Watcher
 
 _NEEDED_BYTES = 500_000_000
@@ -44,6 +44,7 @@ def up(layout: Layout, watch: Watcher, *, light: bool = False, port: int | None 
     with supervising(layout) as alone:
         if not alone:
             raise AlreadyUpError("The lab is up already.\nSee ./lab status; stop it with ./lab down")
+        sign(layout)
         sweep(layout)
         chosen, note = loopback.choose(port)
         context = Context(layout, Secrets.load(layout), chosen, light=light)
@@ -96,12 +97,12 @@ def down(layout: Layout, seconds: float = 30.0, progress: Callable[[], object] =
     Raises:
         NotRunningError: it is still there after ``seconds``.
     """
-    state = LabState.load(layout)
     if not is_supervised(layout):
         return sweep(layout) > 0
-    if state is not None:
+    supervisor = signed_by(layout)
+    if supervisor is not None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(state.pid, signal.SIGTERM)
+            os.kill(supervisor.pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
     while is_supervised(layout):
         if time.monotonic() > deadline:

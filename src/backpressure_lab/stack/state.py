@@ -80,15 +80,22 @@ class LabState:
             return cls(parts=parts, past=past, **found)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise DamagedLabError(layout.state_file, str(error)) from error
 
 
 @contextmanager
 def supervising(layout: Layout) -> Iterator[bool]:
-    """Hold the lock of a running lab; yields False when another process holds it."""
-    layout.run.mkdir(parents=True, exist_ok=True)
-    handle = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the lock of a running lab; yields False when another process holds it.
+
+    Raises:
+        DamagedLabError: something else lies where the lock has to be.
+    """
+    try:
+        layout.run.mkdir(parents=True, exist_ok=True)
+        handle = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DamagedLabError(layout.run, error.strerror or str(error)) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,6 +105,23 @@ def supervising(layout: Layout) -> Iterator[bool]:
         yield True
     finally:
         os.close(handle)
+
+
+def sign(layout: Layout) -> None:
+    """Write into the lock who holds it: what can be told of the supervisor when the state file cannot be read."""
+    me = ProcessId.of(os.getpid())
+    if me is not None:
+        layout.lock_file.write_text(json.dumps([me.pid, me.created]), encoding="utf-8")
+
+
+def signed_by(layout: Layout) -> ProcessId | None:
+    """The supervisor that wrote itself into the lock; None when there is no such process any more."""
+    try:
+        pid, created = json.loads(layout.lock_file.read_text(encoding="utf-8"))
+        supervisor = ProcessId(int(pid), float(created))
+    except (OSError, ValueError, TypeError):
+        return None
+    return supervisor if supervisor.alive() else None
 
 
 def is_supervised(layout: Layout) -> bool:
