@@ -24,6 +24,7 @@ from backpressure_lab.stack import bootstrap, postgres, settings
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 from backpressure_lab.stack.secrets import Secrets
+from backpressure_lab.stack.state import LabState
 
 ROOT = Path(__file__).parents[1]
 _NOT_YET = (AirflowError, AirflowUnreachableError, LabError, OSError, ValueError, KeyError)
@@ -93,13 +94,17 @@ class Stack:
             time.sleep(0.5)
         return float("inf")
 
+    def settled(self) -> bool:
+        """Whether everything is there, also what comes up after Airflow itself; until then it takes the cores."""
+        return True
+
     def burst(self, dag_id: str, seconds: float) -> tuple[int, int, float]:
         """Trigger the DAG once it is there; successes, failures and successes a second."""
         deadline = time.monotonic() + 240
         while True:
             with contextlib.suppress(*_NOT_YET), self.client() as api:
                 healthy = all((part or {}).get("status") == "healthy" for part in _needed(api.health()))
-                if healthy and not api.dag(dag_id)["is_paused"]:
+                if healthy and self.settled() and not api.dag(dag_id)["is_paused"]:
                     api.trigger(dag_id, "burst")
                     break
             if time.monotonic() > deadline:
@@ -140,6 +145,11 @@ class LabStack(Stack):
         """Start the supervisor."""
         super().start()
         self.launch([str(ROOT / "lab"), "up"], os.environ | {"BACKPRESSURE_LAB_HOME": str(self.layout.home)})
+
+    def settled(self) -> bool:
+        """The Celery workers are the last to come."""
+        state = LabState.load(self.layout)
+        return state is not None and all(part.phase in ("healthy", "done", "off") for part in state.parts)
 
     def client(self) -> AirflowClient:
         """As the lab's own commands do."""

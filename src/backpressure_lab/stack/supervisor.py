@@ -20,6 +20,8 @@ from backpressure_lab.stack.processes import ProcessId
 from backpressure_lab.stack.state import LabState, PartPhase, PartState
 
 _TICK = 0.1
+# Looking for orphans goes through all processes of the machine.
+_REAP_SECONDS = 2.0
 _STARTUP_SECONDS = 240.0
 _STARTUP_TRIES = 3
 _LONGEST_PAUSE = 30.0
@@ -45,6 +47,7 @@ class Supervisor:
         self._running: dict[str, subprocess.Popen[bytes] | Child] = {}
         self._nursery: Nursery | None = None
         self._again: dict[str, float] = {}
+        self._reaped = 0.0
         self._stop: signal.Signals | None = None
         self._state = LabState("starting", me.pid, me.created, context.url, context.light, time.time())
         self._state.parts = [PartState(part.name, "off" if part.optional else "waiting") for part in parts]
@@ -101,7 +104,9 @@ class Supervisor:
                 self._enter(state, "healthy", "is healthy")
             if self._stop is not None:
                 return
-        processes.reap()
+        if time.monotonic() - self._reaped > _REAP_SECONDS:
+            processes.reap()
+            self._reaped = time.monotonic()
         if self._state.phase == "starting":
             self._check_startup()
 

@@ -14,6 +14,8 @@ import struct
 import sys
 
 _PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -52,6 +54,8 @@ def main(arguments: list[str]) -> None:
     uid, gid, *command = arguments
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        # Or access(2), which initdb asks whether its programs are there, would leave the capabilities out of account.
+        ctypes.CDLL(None).prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(int(gid))
     os.setuid(int(uid))
