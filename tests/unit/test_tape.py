@@ -95,6 +95,16 @@ def test_answers_come_in_their_order_and_the_last_one_stays() -> None:
         assert [tape.heard("w", "q", lambda: 0) for _ in range(3)] == [1, 2, 2]
 
 
+def test_who_asked_may_change_what_it_was_told() -> None:
+    """Neither the tape nor the next answer changes with it."""
+    heard = Tape("d", "r", {})
+    with tape.recording(heard):
+        tape.heard("w", "q", lambda: {"settings": {}, "changes": [1]}).pop("changes")
+    with tape.playing(heard):
+        for _ in range(2):
+            assert tape.heard("w", "q", lambda: None).pop("changes") == [1]
+
+
 def test_what_is_not_on_a_tape_is_said() -> None:
     """Nobody is asked while a tape is played; outside of it everybody is."""
     with tape.playing(Tape("d", "r", {})), pytest.raises(NotOnTapeError, match="w was never asked q"):

@@ -8,6 +8,7 @@ asked. So any lesson's judge can run again offline: on its own records, on anoth
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -100,7 +101,7 @@ class _Recorder:
 
     def answer(self, witness: str, question: Any, ask: Callable[[], Any]) -> Any:
         told = ask()
-        self._tape.entries.append(Entry(witness, question, told))
+        self._tape.entries.append(Entry(witness, question, copy.deepcopy(told)))  # who asked may change what it got
         return told
 
 
@@ -117,7 +118,7 @@ class _Player:
         told = self._answers.get(question_key(witness, question))
         if told is None:
             return self._missing(witness, question)
-        return told.pop(0) if len(told) > 1 else told[0]
+        return copy.deepcopy(told.pop(0) if len(told) > 1 else told[0])
 
 
 @contextmanager
