@@ -233,15 +233,16 @@ def replace_seconds(lesson: Item, seconds: float) -> Result:
 def test_a_terminal_shows_what_runs_and_what_is_left(stage: Stage) -> None:
     """One line for each run with its time, one for the total, no wider than the terminal."""
     proofs = proving(stage, [item("106.9.1", 20), item("106.9.2", 10)], width=1)
-    results = proofs.results()
     seen: list[str] = []
 
-    def look(watched: Prover) -> None:
+    def look(seconds: float) -> None:
         console = Console(width=80, record=True, file=io.StringIO())
-        console.print(ProofsView(watched, clock=lambda: stage.now))
+        console.print(ProofsView(proofs, clock=lambda: stage.now))
         seen.append(console.export_text())
+        stage.tick(seconds)
 
-    proofs.watch = look
+    proofs.sleep = look
+    results = proofs.results()
     next(iter(results))
     assert any("106.9.1" in text and "pooled" in text and "of about 20s" in text for text in seen)
     assert any("0 of 4 done, 1 running, 3 to go" in text for text in seen)

@@ -48,7 +48,6 @@ class Prover:
         width: how many lessons run at once.
         repeat: how often each scenario runs.
         alive: asked now and then whether there is still a lab.
-        watch: called after each look at what runs.
         clock, sleep: time, monotonic.
     """
 
@@ -57,7 +56,6 @@ class Prover:
     width: Width = field(default_factory=Width.of)
     repeat: int = 1
     alive: Callable[[], bool] = lambda: True
-    watch: Callable[[Prover], None] = lambda _: None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     waiting: list[Job] = field(init=False)
@@ -105,7 +103,6 @@ class Prover:
                     self.width.learn(result.seconds, result.item.cost)
                     self._advance(course)
                     yield result
-                self.watch(self)
                 if self._courses and not finished:
                     self.sleep(runner.POLL_SECONDS)
         finally:
