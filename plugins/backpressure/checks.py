@@ -1,7 +1,5 @@
 """Checks of arguments: each raises ValueError that names the argument, its range and its value."""
 
-import math
-
 __all__ = ["check_count", "check_name", "check_number", "check_seconds", "check_share", "check_text"]
 
 SHORTEST = 0.001
@@ -14,7 +12,8 @@ LONGEST_NAME = 255
 
 def check_number(name: str, value: object, least: float, most: float, unit: str = "") -> None:
     """Raise unless the value is a number from `least` to `most`."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    # Any comparison with NaN is false, and no bound is infinite.
     if not good or not least <= value <= most:  # type: ignore[operator]
         raise ValueError(f"{name} must be a number from {least:.10g} to {most:.10g}{unit}, not {value!r}")
 

@@ -47,6 +47,10 @@ class Worker:
             raise AssertionError(f"a worker ended: {self.process.communicate(timeout=PATIENCE)[1][-2000:]}")
         return line.rstrip("\n")
 
+    def hear_report(self) -> Any:
+        """Wait for what it has to report."""
+        return json.loads(self.hear())
+
     def kill(self) -> None:
         """End it as the kernel would when memory runs out."""
         self.process.kill()
@@ -82,7 +86,7 @@ class Crowd:
         if job is not None:
             self.prepare(job, **arguments)
         self.start()
-        return [json.loads(worker.hear()) for worker in self.workers]
+        return [worker.hear_report() for worker in self.workers]
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "plugins"), str(Path(__file__).parents[1])]
 
-from backpressure import Bulkhead, Quota, Rate, RateLimitedError, RateLimiter, SlidingWindow  # noqa: E402 - path above
+from backpressure import (  # noqa: E402 - found by the path above
+    Bulkhead,
+    KeyRotation,
+    MultiLimiter,
+    Quota,
+    Rate,
+    RateLimitedError,
+    RateLimiter,
+    SlidingWindow,
+)
 from backpressure.storage import PostgresStorage  # noqa: E402 - the same
 
 REAL_TIME, REAL_TIME_NS = time.time, time.time_ns
@@ -42,6 +52,30 @@ def take_for(arguments: dict[str, Any]) -> Any:
         granted += limiter.try_acquire().allowed
         asked += 1
     yield {"granted": granted, "asked": asked}
+
+
+def take_times(arguments: dict[str, Any]) -> Any:
+    """Ask a number of times; says how many permits it got."""
+    limiter = _limiter(arguments)
+    yield
+    yield sum(limiter.try_acquire().allowed for _ in range(arguments["times"]))
+
+
+def take_overlapping(arguments: dict[str, Any]) -> Any:
+    """Take, rotate and reset limits that others want too, each time others and in another order."""
+    storage = _storage(arguments)
+    chance = random.Random(arguments["seed"])  # noqa: S311 - no secret
+    limiters = [RateLimiter(name, SlidingWindow(3, 0.05), storage) for name in "abcde"]
+    yield
+    for turn in range(arguments["rounds"]):
+        chosen = chance.sample(limiters, 3)
+        if turn % 3 == 0:
+            MultiLimiter(chosen).reset()
+        elif turn % 3 == 1:
+            KeyRotation(chosen).try_acquire()
+        else:
+            MultiLimiter(chosen).try_acquire()
+    yield arguments["rounds"]
 
 
 def starts_for(arguments: dict[str, Any]) -> Any:
@@ -165,12 +199,20 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def _job(name: str) -> Any:
+    if name in globals():
+        return globals()[name]
+    from conformance import jobs  # noqa: PLC0415 - for the conformance tests alone
+
+    return getattr(jobs, name)
+
+
 def main() -> None:
     """Get ready, wait for the signal, work, report; until there is no job left."""
     for line in sys.stdin:
         name, arguments = json.loads(line)
         _skew(arguments.get("skew", 0.0))
-        job = globals()[name](arguments)
+        job = _job(name)(arguments)
         next(job)
         _say("ready")
         sys.stdin.readline()

@@ -10,6 +10,7 @@ from backpressure import KeyRotation, Quota, Rate, RateLimiter, SlidingWindow, a
 from backpressure.clock import ManualClock
 from backpressure.errors import BackpressureError, BulkheadFullError, RateLimitedError, RejectedError
 from backpressure.limiter.rate import LONGEST_NAME
+from backpressure.retry import RetryBudget
 from backpressure.storage import MemoryStorage
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,8 @@ NAN, INFINITE = float("nan"), float("inf")
         (lambda: Rate(limit=True, period=1.0), "limit must be a number above 0 .* not True"),
         (lambda: Rate("10", 1.0), "limit must be a number above 0 .* not '10'"),
         (lambda: Rate(None, 1.0), "limit must be a number above 0 .* not None"),
+        (lambda: Rate(10**400, 1.0), "limit must be a number above 0 .* not 1000"),
+        (lambda: RetryBudget("x", MemoryStorage(), capacity=10**400), "capacity must be a number from 1 .* not 1000"),
         (lambda: Rate(10**10, 1.0), "limit must be a number above 0 .* not 10000000000"),
         (lambda: Rate(10, 0), "period must be a number above 0 and up to 31622400 s, not 0"),
         (lambda: Rate(10, -1.0), "period must be a number above 0 .* not -1.0"),
@@ -105,7 +108,17 @@ def test_a_cost_that_can_never_be_granted_is_refused() -> None:
             limiter.acquire(cost=3)
 
 
-@pytest.mark.parametrize("timeout", [-1, NAN, INFINITE, True])
+@pytest.mark.parametrize("timeout", [1e300, 10**400, 3e6])
+def test_an_absurd_timeout_is_a_long_one(timeout: float) -> None:
+    """Whoever would wait for ever waits for its permit, in memory and as long as a storage can wait."""
+    clock = ManualClock()
+    limiter = RateLimiter("x", Rate(10, 1.0), MemoryStorage(clock))
+    limiter.acquire()
+    limiter.acquire(timeout=timeout)
+    assert clock.slept == [pytest.approx(0.1)]
+
+
+@pytest.mark.parametrize("timeout", [-1, NAN, INFINITE, True, "1"])
 def test_bad_timeouts_are_refused(timeout: Any) -> None:
     """A timeout is a number of seconds from 0, or None."""
     limiter = RateLimiter("x", Rate(10, 1.0), MemoryStorage(ManualClock()))

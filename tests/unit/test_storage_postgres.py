@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
-from backpressure import Rate, RateLimiter
+from backpressure import Bulkhead, CircuitBreaker, Rate, RateLimiter
+from backpressure.bulkhead.bulkhead import LEAVE_WITHIN
 from backpressure.bulkhead.operations import FEATURE as BULKHEAD
 from backpressure.errors import (
     SchemaDamagedError,
@@ -54,8 +55,10 @@ def _sessions(server: PostgresServer, application: str) -> int:
         ({"schema": "é" * 32}, "schema must be a name of 1 to 63 bytes"),
         ({"timeout": 0}, "timeout must be a positive number of seconds, not 0"),
         ({"timeout": float("nan")}, "timeout must be a positive number of seconds, not nan"),
+        ({"timeout": "5"}, "timeout must be a positive number of seconds, not '5'"),
+        ({"max_connections": 2.5}, "max_connections must be a whole number of at least 1, not 2.5"),
         ({"timeout": float("inf")}, "timeout must be a positive number of seconds, not inf"),
-        ({"max_connections": 0}, "max_connections must be at least 1, not 0"),
+        ({"max_connections": 0}, "max_connections must be a whole number of at least 1, not 0"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
@@ -323,7 +326,7 @@ def test_a_forgotten_storage_closes_its_connections(
 
 
 def test_every_few_hundred_calls_sweep(postgres_storage: PostgresStorage) -> None:
-    """A session sweeps once in 256 calls, and a fresh one after a number of calls left to chance."""
+    """A session sweeps once in 512 calls, and a fresh one after a number of calls left to chance."""
     for _ in range(3):
         postgres_storage.run(*TAKE)
     (session,) = postgres_storage._pool._idle
@@ -396,6 +399,31 @@ def test_a_server_that_stays_away_is_a_typed_error(server: PostgresServer) -> No
         asyncio.run(limiter.try_acquire_async())
     server.start()
     assert limiter.try_acquire(), "the second permit is still there"
+    storage.close()
+
+
+def test_without_a_server_every_part_answers_in_time(server: PostgresServer) -> None:
+    """Limiter, bulkhead and breaker fail closed by a typed error within the timeout, or open if they are told to."""
+    storage = PostgresStorage(server.dsn(), timeout=0.5)
+    rate = Rate(1, 1.0)
+    limiter, open_limiter = (RateLimiter("x", rate, storage, fail_open=choice) for choice in (False, True))
+    breaker, open_breaker = (CircuitBreaker("x", storage, fail_open=choice) for choice in (False, True))
+    bulkhead = Bulkhead("x", 1, storage, lease=0.9)
+    lease = bulkhead.acquire()
+    server.stop()
+    try:
+        for ask in (limiter.try_acquire, lambda: limiter.acquire(timeout=0.5), lambda: breaker.call(int)):
+            with _raises_within(0.5, StorageUnavailableError, "within 0.5 s"):
+                ask()
+        with _raises_within(0.5 + LEAVE_WITHIN, StorageUnavailableError, "within 0.5 s"):
+            bulkhead.acquire(timeout=0.5)
+        assert open_limiter.try_acquire()
+        assert open_breaker.call(lambda: 7) == 7
+        with pytest.raises(StorageUnavailableError):
+            lease.renew()
+        assert lease.lost, "its time is over, though the storage can't say so"
+    finally:
+        server.start()
     storage.close()
 
 

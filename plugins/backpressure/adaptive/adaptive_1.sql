@@ -30,6 +30,15 @@ BEGIN
         EXIT WHEN FOUND;
         INSERT INTO {schema}.adaptive_limit (key) VALUES (p_key) ON CONFLICT DO NOTHING;
     END LOOP;
+    IF {schema}.set_back_1(r.seen) > 0 THEN
+        -- The window under way begins anew; what was learned stays.
+        r.seen := 0;
+        r.began := 0;
+        r.calls := 0;
+        r.dropped := 0;
+        r.latency := 0;
+        r.inflight := 0;
+    END IF;
     now := greatest({schema}.now_ns(), r.seen);
     IF r.expires <= now THEN
         r := (p_key, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);

@@ -23,6 +23,9 @@ BEGIN
         EXIT WHEN FOUND;
         INSERT INTO {schema}.throttle (key) VALUES (p_key) ON CONFLICT DO NOTHING;
     END LOOP;
+    IF {schema}.set_back_1(r.seen) > 0 THEN
+        r := (p_key, '{}', '{}', '{}', 0, 0);
+    END IF;
     now := greatest({schema}.now_ns(), r.seen);
     slice := now - now % greatest(1, p_window / 20);
     SELECT coalesce(sum(u.r), 0), coalesce(sum(u.a), 0) INTO requests, accepts

@@ -24,6 +24,22 @@ CREATE TABLE {schema}.breaker (
     expires bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
+CREATE VIEW {schema}.breakers AS
+SELECT
+    {schema}.shown_1(key) AS name,
+    CASE
+        WHEN mode <> 'automatic' THEN mode
+        WHEN phase = 'open' AND open_until <= {schema}.now_ns() THEN 'half_open'
+        ELSE phase
+    END AS state,
+    CASE WHEN mode = 'automatic' AND phase = 'open' THEN to_timestamp(open_until / 1e9) END AS open_until,
+    openings AS openings_in_a_row,
+    cardinality(probes) AS probes,
+    to_timestamp(nullif(since, 0) / 1e9) AS unchanged_since,
+    to_timestamp(nullif(seen, 0) / 1e9) AS counted_at
+FROM {schema}.breaker
+WHERE expires > {schema}.now_ns();
+
 -- The record of a breaker that nobody has used, or whose record has expired.
 CREATE FUNCTION {schema}.breaker_fresh_1(p_key bytea) RETURNS {schema}.breaker LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
@@ -54,6 +70,26 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION {schema}.breaker_less_1(p_instants bigint[], p_by bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY(SELECT u.at - p_by FROM unnest(p_instants) WITH ORDINALITY AS u(at, place) ORDER BY u.place)
+$$;
+
+-- A breaker's record once the clock was set back by so much; see set_back_1.
+CREATE FUNCTION {schema}.breaker_set_back_1(r {schema}.breaker, p_by bigint) RETURNS {schema}.breaker
+LANGUAGE plpgsql AS $$
+BEGIN
+    r.since := greatest(0, r.since - p_by);
+    r.open_until := greatest(0, r.open_until - p_by);
+    r.failures := {schema}.breaker_less_1(r.failures, p_by);
+    r.host_times := {schema}.breaker_less_1(r.host_times, p_by);
+    r.bucket_starts := {schema}.breaker_less_1(r.bucket_starts, p_by);
+    r.probe_ends := {schema}.breaker_less_1(r.probe_ends, p_by);
+    r.seen := r.seen - p_by;
+    r.expires := greatest(0, r.expires - p_by);
+    RETURN r;
+END
+$$;
+
 CREATE FUNCTION {schema}.breaker_admit_1(
     p_key bytea, p_call bigint, p_permits int, p_lease bigint, p_open_for bigint,
     OUT allowed boolean, OUT epoch bigint, OUT probe boolean, OUT retry_after bigint, OUT phase text,
@@ -80,9 +116,14 @@ BEGIN
                 epoch := 0;
                 RETURN;
             END IF;
+            CONTINUE WHEN {schema}.set_back_1(r.seen) > 0;
         ELSE
             settings := {durable};
             SELECT * INTO r FROM {schema}.breaker b WHERE b.key = p_key FOR NO KEY UPDATE;
+            IF {schema}.set_back_1(r.seen) > 0 THEN
+                r := {schema}.breaker_set_back_1(r, {schema}.set_back_1(r.seen));
+                PERFORM {schema}.breaker_write_1(r);
+            END IF;
         END IF;
         now := greatest({schema}.now_ns(), r.seen);
         IF r.key IS NULL OR r.expires <= now THEN
@@ -163,6 +204,7 @@ BEGIN
     FOR pass IN (CASE WHEN failed OR counts_calls THEN 2 ELSE 1 END)..2 LOOP
         IF pass = 1 THEN
             SELECT * INTO r FROM {schema}.breaker b WHERE b.key = p_key;
+            CONTINUE WHEN {schema}.set_back_1(r.seen) > 0;
         ELSE
             settings := {relaxed};
             LOOP
@@ -170,6 +212,10 @@ BEGIN
                 EXIT WHEN FOUND;
                 INSERT INTO {schema}.breaker (key) VALUES (p_key) ON CONFLICT DO NOTHING;
             END LOOP;
+            IF {schema}.set_back_1(r.seen) > 0 THEN
+                r := {schema}.breaker_set_back_1(r, {schema}.set_back_1(r.seen));
+                PERFORM {schema}.breaker_write_1(r);
+            END IF;
         END IF;
         now := greatest({schema}.now_ns(), r.seen);
         IF r.key IS NULL OR r.expires <= now THEN
@@ -353,6 +399,9 @@ DECLARE
     r {schema}.breaker;
 BEGIN
     SELECT * INTO r FROM {schema}.breaker b WHERE b.key = p_key;
+    IF {schema}.set_back_1(r.seen) > 0 THEN
+        r := {schema}.breaker_set_back_1(r, {schema}.set_back_1(r.seen));
+    END IF;
     now := greatest({schema}.now_ns(), r.seen);
     IF r.key IS NULL OR r.expires <= now THEN
         r := {schema}.breaker_fresh_1(p_key);

@@ -10,7 +10,7 @@ from backpressure.bulkhead.lease import Lease
 from backpressure.bulkhead.operations import ACQUIRE, COUNT, RELEASE
 from backpressure.clock import NANOSECONDS
 from backpressure.errors import BulkheadFullError, StorageError
-from backpressure.limiter.asking import storage_timeout
+from backpressure.limiter.asking import nanoseconds, storage_timeout
 from backpressure.limiter.rate import check_cost, check_name, check_seconds
 from backpressure.storage.protocol import Storage
 from backpressure.storage.steps import Ask, Sleep, Steps, perform, perform_async
@@ -109,7 +109,8 @@ class Bulkhead:
         Args:
             cost: how many permits, 1 to `limit`.
             tenant: on whose behalf; "" for nobody's in particular.
-            timeout: seconds to wait at most; None for as long as it takes.
+            timeout: seconds to wait at most; None for as long as it takes. Leaving the queue may take the storage one
+                second more.
 
         Raises:
             BulkheadFullError: none came free in time.
@@ -149,8 +150,7 @@ class Bulkhead:
     def _acquire(self, cost: int, tenant: str, timeout: float | None) -> Steps[Lease]:
         check_cost(cost, self.limit, "limit")
         weight = self.weights.get(tenant, 1) if tenant == "" else self.weights.get(check_name(tenant), 1)
-        if timeout is not None and (isinstance(timeout, bool) or not 0 <= timeout < math.inf):
-            raise ValueError(f"timeout must be a number of seconds from 0, or None, not {timeout!r}")
+        nanoseconds("timeout", timeout)
         token = os.urandom(16).hex()
         clock = self.storage.clock
         started = clock.monotonic_ns()
@@ -159,13 +159,14 @@ class Bulkhead:
         try:
             while True:
                 patience = 0 if timeout == 0 else math.ceil((PATIENCE + 4 * pause) * NANOSECONDS)
+                asked = clock.monotonic_ns()
                 who = (token, tenant.encode(), weight, cost, self.limit, self.lease_ns, patience, arrival)
                 granted, arrival, ahead, first_end = yield Ask(ACQUIRE, self.keys, who, storage_timeout(left))
                 waited = (clock.monotonic_ns() - started) / NANOSECONDS
                 queued = patience > 0
                 if granted:
                     self._tell(cost, waited)
-                    return Lease(self, token, cost)
+                    return Lease(self, token, cost, asked)
                 if timeout is not None:
                     left = timeout - waited
                     if left <= 0:

@@ -31,8 +31,8 @@ CREATE TABLE {schema}.bulkhead_tenant (
 
 CREATE VIEW {schema}.bulkheads AS
 SELECT
-    convert_from(e.key, 'UTF8') AS name,
-    convert_from(e.tenant, 'UTF8') AS tenant,
+    {schema}.shown_1(e.key) AS name,
+    {schema}.shown_1(e.tenant) AS tenant,
     coalesce(sum(e.cost) FILTER (WHERE e.granted), 0) AS in_use,
     count(*) FILTER (WHERE NOT e.granted) AS waiting,
     to_timestamp(min(e.expires) FILTER (WHERE e.granted) / 1e9) AS first_lease_ends_at
@@ -44,12 +44,21 @@ GROUP BY e.key, e.tenant;
 CREATE FUNCTION {schema}.bulkhead_open_1(p_key bytea) RETURNS {schema}.bulkhead LANGUAGE plpgsql AS $$
 DECLARE
     b {schema}.bulkhead;
+    back bigint;
 BEGIN
     LOOP
         SELECT * INTO b FROM {schema}.bulkhead r WHERE r.key = p_key FOR NO KEY UPDATE;
         EXIT WHEN FOUND;
         INSERT INTO {schema}.bulkhead (key) VALUES (p_key) ON CONFLICT DO NOTHING;
     END LOOP;
+    back := {schema}.set_back_1(b.seen);
+    IF back > 0 THEN
+        -- The clock was set back, and leases and places with it.
+        UPDATE {schema}.bulkhead_entry e SET expires = e.expires - back WHERE e.key = p_key;
+        UPDATE {schema}.bulkhead_tenant t SET expires = t.expires - back WHERE t.key = p_key;
+        b.seen := b.seen - back;
+        b.expires := b.expires - back;
+    END IF;
     b.seen := greatest({schema}.now_ns(), b.seen);
     IF b.expires <= b.seen THEN
         DELETE FROM {schema}.bulkhead_tenant t WHERE t.key = p_key;

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from backpressure.bulkhead.operations import RELEASE, RENEW
 from backpressure.clock import NANOSECONDS
 from backpressure.errors import StorageError
+from backpressure.limiter.asking import SHORTEST_STORAGE_TIMEOUT
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,24 +26,33 @@ _log = logging.getLogger("backpressure.bulkhead")
 class Lease:
     """A bulkhead's permit. It ends when it is released, or when its time is over and nobody renewed it.
 
-    As a context manager, `with` or `async with`, it renews itself in the background and is released at the end. If a
-    renewal comes too late, `lost` becomes true: somebody else may hold the permit by then.
+    As a context manager, `with` or `async with`, it renews itself in the background and is released at the end.
 
     Attributes:
         cost: how many of the bulkhead's permits it holds.
         token: its name in the storage: whoever knows it can take the lease over, `Lease(bulkhead, token, cost)`.
-        lost: the lease ended while it was held.
     """
 
-    def __init__(self, bulkhead: "Bulkhead", token: str, cost: int) -> None:
+    def __init__(self, bulkhead: "Bulkhead", token: str, cost: int, asked_ns: int | None = None) -> None:
         self.cost = cost
-        self.lost = False
         self._bulkhead = bulkhead
         self.token = token
         self._since = bulkhead.storage.clock.monotonic_ns()
+        self._ends = (self._since if asked_ns is None else asked_ns) + bulkhead.lease_ns
+        self._told_lost = False
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease ended while it was held: somebody else may hold the permit by now.
+
+        Known from the storage, and from this process's own clock when the storage can't be asked.
+        """
+        return self._told_lost or (
+            not self._over.is_set() and self._bulkhead.storage.clock.monotonic_ns() >= self._ends
+        )
 
     def renew(self) -> bool:
         """Hold it for another full lease from now; False when it is lost.
@@ -50,13 +60,16 @@ class Lease:
         Raises:
             StorageError: the storage could not be asked; the lease runs on.
         """
-        bulkhead = self._bulkhead
-        return self._kept(bulkhead.storage.run(RENEW, bulkhead.keys, self.token, bulkhead.lease_ns)[0])
+        bulkhead, asked = self._bulkhead, self._bulkhead.storage.clock.monotonic_ns()
+        row = bulkhead.storage.run(RENEW, bulkhead.keys, self.token, bulkhead.lease_ns, timeout=self._within)
+        return self._kept(row[0], asked)
 
     async def renew_async(self) -> bool:
         """Hold it for another full lease from now, without blocking the event loop."""
-        bulkhead = self._bulkhead
-        return self._kept((await bulkhead.storage.run_async(RENEW, bulkhead.keys, self.token, bulkhead.lease_ns))[0])
+        bulkhead, asked = self._bulkhead, self._bulkhead.storage.clock.monotonic_ns()
+        arguments = (self.token, bulkhead.lease_ns)
+        row = await bulkhead.storage.run_async(RENEW, bulkhead.keys, *arguments, timeout=self._within)
+        return self._kept(row[0], asked)
 
     def release(self) -> bool:
         """Give it back; False when it was lost, or released before.
@@ -123,9 +136,17 @@ class Lease:
             except StorageError as error:
                 _log.warning("bulkhead %r: a lease was not renewed: %s", self._bulkhead.name, error)
 
-    def _kept(self, held: bool) -> bool:  # noqa: FBT001 - a storage's answer
-        if not held and not self.lost and not self._over.is_set():
-            self.lost = True
+    @property
+    def _within(self) -> float:
+        """Seconds for a renewal: one that hangs must not keep the next from being tried in time."""
+        return max(SHORTEST_STORAGE_TIMEOUT, self._bulkhead.lease / RENEWALS_PER_LEASE)
+
+    def _kept(self, held: bool, asked_ns: int) -> bool:  # noqa: FBT001 - a storage's answer
+        if held:
+            # From before the question: the storage's lease ends later than this.
+            self._ends = asked_ns + self._bulkhead.lease_ns
+        elif not self._told_lost and not self._over.is_set():
+            self._told_lost = True
             self._bulkhead.tell_lost(self.cost)
         return held
 

@@ -14,7 +14,7 @@ from backpressure.storage.protocol import Argument, Operation, Result, Storage
 if TYPE_CHECKING:
     from backpressure.events import Event, Listener
 
-__all__ = ["Answer", "Asking", "Limiter", "decision", "nanoseconds", "storage_timeout"]
+__all__ = ["SHORTEST_STORAGE_TIMEOUT", "Answer", "Asking", "Limiter", "decision", "nanoseconds", "storage_timeout"]
 
 MOST_PERMITS = 10_000
 SHORTEST_STORAGE_TIMEOUT = 0.1
@@ -249,9 +249,9 @@ def nanoseconds(name: str, seconds: float | None) -> int:
     """
     if seconds is None:
         return HORIZON_NS
-    if isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
         raise ValueError(f"{name} must be a number of seconds from 0, or None, not {seconds!r}")
-    return min(HORIZON_NS, int(seconds * NANOSECONDS))
+    return int(min(HORIZON_NS // NANOSECONDS, seconds) * NANOSECONDS)
 
 
 def storage_timeout(timeout: float | None) -> float | None:

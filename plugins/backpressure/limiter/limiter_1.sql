@@ -25,7 +25,7 @@ CREATE TABLE {schema}.limiter_start (
 
 CREATE VIEW {schema}.limiters AS
 SELECT
-    convert_from(substr(key, 3), 'UTF8') AS name,
+    {schema}.shown_1(substr(key, 3)) AS name,
     CASE substr(key, 1, 1)
         WHEN 'g' THEN 'rate' WHEN 'w' THEN 'sliding window' WHEN 'd' THEN 'daily quota' ELSE 'monthly quota'
     END AS strategy,
@@ -35,6 +35,16 @@ SELECT
     CASE WHEN allowance_until > {schema}.now_ns() THEN allowance END AS server_allowance,
     to_timestamp(seen / 1e9) AS changed_at
 FROM {schema}.limiter;
+
+-- Moves a limit's record back in time with the clock, if it was set back; see set_back_1. Its caller has locked the row.
+-- What was used in a day or month that has not come yet counts as used in the present one, p_number.
+CREATE FUNCTION {schema}.limiter_set_back_1(p_key bytea, p_by bigint, p_number bigint) RETURNS void LANGUAGE sql AS $$
+    UPDATE {schema}.limiter l
+    SET period_no = least(period_no, p_number), tat = greatest(0, tat - p_by), blocked_until = greatest(0, blocked_until - p_by),
+        allowance_until = greatest(0, allowance_until - p_by), seen = seen - p_by, expires = greatest(0, expires - p_by)
+    WHERE l.key = p_key;
+    UPDATE {schema}.limiter_start s SET at = at - p_by, expires = expires - p_by WHERE s.key = p_key;
+$$;
 
 -- One permit of one rate. The statement in backpressure/limiter/operations.py does the usual case by itself.
 CREATE FUNCTION {schema}.gcra_take_1(
@@ -57,7 +67,11 @@ BEGIN
         SELECT tat, blocked_until, l.allowance, allowance_until, seen
         INTO v_tat, v_blocked, v_allowance, v_allowance_until, v_seen
         FROM {schema}.limiter l WHERE l.key = p_key FOR NO KEY UPDATE;
-        EXIT WHEN FOUND;
+        IF FOUND THEN
+            EXIT WHEN {schema}.set_back_1(v_seen) = 0;
+            PERFORM {schema}.limiter_set_back_1(p_key, {schema}.set_back_1(v_seen), NULL);
+            CONTINUE;
+        END IF;
         -- The first permit of a key is there at once.
         now := {schema}.now_ns();
         INSERT INTO {schema}.limiter (key, tat, seen, expires)
@@ -279,8 +293,17 @@ BEGIN
     FOR i IN SELECT u.place FROM unnest(p_keys) WITH ORDINALITY AS u (key, place) ORDER BY u.key LOOP
         LOOP
             SELECT * INTO l FROM {schema}.limiter r WHERE r.key = p_keys[i] FOR NO KEY UPDATE;
-            EXIT WHEN FOUND;
-            INSERT INTO {schema}.limiter (key) VALUES (p_keys[i]) ON CONFLICT DO NOTHING;
+            EXIT WHEN FOUND AND {schema}.set_back_1(l.seen) = 0;
+            IF FOUND THEN
+                PERFORM {schema}.limiter_set_back_1(
+                    p_keys[i], {schema}.set_back_1(l.seen),
+                    CASE p_kinds[i]
+                        WHEN 2 THEN {schema}.limiter_period_1(p_periods[i], p_zones[i], {schema}.now_ns())
+                    END
+                );
+            ELSE
+                INSERT INTO {schema}.limiter (key) VALUES (p_keys[i]) ON CONFLICT DO NOTHING;
+            END IF;
         END LOOP;
         before[i] := l;
         now := greatest(now, l.seen);
@@ -388,8 +411,17 @@ $$;
 CREATE FUNCTION {schema}.limiter_reset_1(p_keys bytea[], OUT now bigint) LANGUAGE plpgsql AS $$
 DECLARE
     settings text := {relaxed};
+    each bytea;
 BEGIN
     now := {schema}.now_ns();
+    -- All of them, in the order in which everybody takes them, before the starts, which belong to whoever has the row.
+    FOR each IN SELECT u.key FROM unnest(p_keys) AS u (key) ORDER BY u.key LOOP
+        LOOP
+            PERFORM FROM {schema}.limiter r WHERE r.key = each FOR UPDATE;
+            EXIT WHEN FOUND;
+            INSERT INTO {schema}.limiter (key) VALUES (each) ON CONFLICT DO NOTHING;
+        END LOOP;
+    END LOOP;
     DELETE FROM {schema}.limiter_start s WHERE s.key = ANY (p_keys);
     DELETE FROM {schema}.limiter r WHERE r.key = ANY (p_keys);
 END

@@ -17,10 +17,12 @@ SET tat = greatest(l.tat, {_NOW}) + $4::bigint * $3::bigint,
     seen = {_NOW},
     expires = greatest(l.tat, {_NOW}) + $4 * $3
 WHERE l.key = $1 AND l.allowance IS NULL AND l.blocked_until <= {_NOW}
+    AND l.seen - {{schema}}.now_ns() < 60000000000
     AND l.tat + ($4 - $2::bigint) * $3 <= {_NOW} + least($5::bigint, {HORIZON_NS})
 RETURNING true, greatest(0, l.tat - $2 * $3 - l.seen), greatest(0, (l.seen + $2 * $3 - l.tat) / $3)
 """  # noqa: S608 - constants
-"""GCRA in one update, for a row that is there, in which no server has a say, and that has the permit.
+"""GCRA in one update, for a row that is there, in which no server has a say, and that has the permit; and only if the
+clock was not set back.
 
 The clock is read after the row's present version was committed: either the statement's snapshot holds that version, or
 PostgreSQL waits for it and evaluates everything again. Within one evaluation the readings follow one another, and a

@@ -21,7 +21,8 @@ BEGIN
         EXIT WHEN FOUND;
         INSERT INTO {schema}.retry_budget (key) VALUES (p_key) ON CONFLICT DO NOTHING;
     END LOOP;
-    now := greatest({schema}.now_ns(), r.seen);
+    now := greatest({schema}.now_ns(), r.seen - {schema}.set_back_1(r.seen));
+    r.seen := least(r.seen, now);
     IF r.expires <= now THEN
         tokens := p_capacity;
     ELSE

@@ -28,6 +28,10 @@ BEGIN
         INSERT INTO {schema}.codel (key) VALUES (p_key) ON CONFLICT DO NOTHING;
     END LOOP;
     now := greatest({schema}.now_ns(), r.seen);
+    IF {schema}.set_back_1(r.seen) > 0 THEN
+        now := {schema}.now_ns();
+        r.expires := 0;
+    END IF;
     IF r.expires <= now THEN
         r := (p_key, 0, false, 0, 0, 0, false, 0, 0);
     END IF;

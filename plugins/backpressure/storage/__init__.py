@@ -72,7 +72,11 @@ def __getattr__(name: str) -> object:
 
         return MemoryStorage
     if name == "PostgresStorage":
-        from backpressure.storage.postgres import PostgresStorage  # noqa: PLC0415 - the same
-
+        try:
+            from backpressure.storage.postgres import PostgresStorage  # noqa: PLC0415 - the same
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"PostgresStorage needs {error.name}: pip install 'airflow-backpressure-lab[postgres]'"
+            ) from error
         return PostgresStorage
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,6 +30,9 @@ __all__ = [
     "pause",
 ]
 
+SURELY_SENT = 2048
+"""Characters of a statement that any socket's buffer takes at once, so that what is left is to wait for the answer."""
+
 LOCK_TIMEOUT = "5s"
 """How long the server waits for a record that somebody else holds, which takes microseconds unless that is a person."""
 
@@ -103,7 +106,7 @@ class Session:
         sweep_after: calls until the next one that also deletes expired rows.
     """
 
-    SWEEP_EVERY = 256
+    SWEEP_EVERY = 512
 
     def __init__(self, dsn: str) -> None:
         self.connection = psycopg2.connect(dsn, async_=True)
@@ -148,6 +151,9 @@ class Session:
         cursor = self._cursor
         try:
             cursor.execute(sql)
+            if len(sql) < SURELY_SENT:
+                # To ask psycopg2 before there is an answer would cost a system call in vain.
+                _or_give_up(self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000 + 1))
             while (state := poll()) != POLL_OK:
                 if state != POLL_READ:
                     _or_give_up(_ready(Wait(deadline, self._fd, write=True)))
@@ -166,7 +172,12 @@ class Session:
         Behind a pooler the process that answers is not the one that the connection was told of at its start.
         """
         if self._ours is None:
-            settings = {"synchronous_commit": "off", "lock_timeout": LOCK_TIMEOUT}
+            settings = {
+                "synchronous_commit": "off",
+                "lock_timeout": LOCK_TIMEOUT,
+                # Stricter ones would refuse what one statement does safely as soon as two callers meet.
+                "default_transaction_isolation": "read committed",
+            }
             calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
             rows = yield from self.execute(f"SELECT {calls} WHERE pg_backend_pid() = {self.told_pid}", deadline)
             self._ours = bool(rows)

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,19 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 __all__ = ["SessionPool"]
+
+_pools: weakref.WeakSet["SessionPool"] = weakref.WeakSet()
+
+
+def _start_afresh_after_fork() -> None:
+    # The sockets are the parent's, and a lock may be held by a thread that is not there. psycopg2 closes no connection
+    # that another process opened.
+    for pool in _pools:
+        pool.start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh_after_fork)
 
 
 class SessionPool:
@@ -24,13 +38,18 @@ class SessionPool:
     def __init__(self, dsn: str, size: int) -> None:
         self._dsn = dsn
         self._size = size
-        self._start()
+        self.start()
+        _pools.add(self)
+
+    def start(self) -> None:
+        """Begin with no session."""
+        self._lock = threading.Lock()
+        self._idle: list[Session] = []
+        self._waiting: deque[Future[None]] = deque()
+        self._lent_or_idle = 0
 
     def take_idle(self) -> Session | None:
         """Take a session that is open and idle, if there is one."""
-        if self._pid != os.getpid():
-            # After a fork the sockets are the parent's. psycopg2 closes none that another process opened.
-            self._start()
         with self._lock:
             return self._idle.pop() if self._idle else None
 
@@ -71,13 +90,6 @@ class SessionPool:
                 self._wake_next()
         for session in idle:
             session.close()
-
-    def _start(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._idle: list[Session] = []
-        self._waiting: deque[Future[None]] = deque()
-        self._lent_or_idle = 0
 
     def _open(self, deadline: float) -> Steps[Session]:
         try:

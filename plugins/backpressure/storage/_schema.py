@@ -48,7 +48,8 @@ def install(session: Session, schema: str, feature: Feature, deadline: float) ->
 
     quoted = quote_identifier(schema)
     try:
-        yield from run("BEGIN")
+        # With a stricter isolation, whoever waited for the lock would not see what the one before made.
+        yield from run("BEGIN ISOLATION LEVEL READ COMMITTED")
         yield from run(f"SELECT pg_advisory_xact_lock({_lock_number(schema)})")
         if not (yield from run(f"SELECT to_regclass({literal(quoted + '.schema_version')}) IS NOT NULL"))[0][0]:
             yield from run(

@@ -5,12 +5,14 @@ import threading
 import weakref
 from typing import Any
 
-from backpressure.clock import Clock, SystemClock
+from backpressure.clock import NANOSECONDS, Clock, SystemClock
 from backpressure.storage.protocol import Argument, Operation, Result
 
 __all__ = ["MemoryStorage"]
 
 _SWEPT_PER_OPERATION = 2
+SET_BACK_NS = 60 * NANOSECONDS
+"""A clock set back by less is waited for; one set back by more was wrong before."""
 
 _storages: weakref.WeakSet["MemoryStorage"] = weakref.WeakSet()
 
@@ -36,6 +38,7 @@ class MemoryStorage:
         self.clock: Clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._now = 0
+        self._offset = 0
         self._records: dict[tuple[str, str], tuple[Any, int]] = {}
         self._sweep: list[tuple[str, str]] = []
         _storages.add(self)
@@ -54,7 +57,7 @@ class MemoryStorage:
         """Apply one operation; see `Storage.run`."""
         feature = operation.feature.name
         with self._lock:
-            self._now = now = max(self._now, self.clock.now_ns())
+            now = self._tell_time()
             states = tuple(self._state((feature, key), now) for key in keys)
             outcome = operation.transition(states, now, *arguments)
             for key, state in zip(keys, outcome.states, strict=True):
@@ -77,6 +80,15 @@ class MemoryStorage:
 
     def close(self) -> None:
         """Forget nothing: there is nothing to release."""
+
+    def _tell_time(self) -> int:
+        """The storage's time never goes back: after a small step it stands still, after a large one it goes on."""
+        now = self.clock.now_ns() + self._offset
+        if self._now - now >= SET_BACK_NS:
+            self._offset += self._now - now
+            now = self._now
+        self._now = max(self._now, now)
+        return self._now
 
     def _state(self, record: tuple[str, str], now: int) -> Any:
         state, expires = self._records.get(record, (None, 0))

@@ -19,6 +19,8 @@ from backpressure.storage.protocol import Argument, Feature, Operation, Result
 __all__ = ["PostgresStorage"]
 
 DEFAULT_TIMEOUT = 5.0
+LONGEST_TIMEOUT = 7 * 86400.0
+"""Seconds; poll(2) can't wait for a month."""
 LONGEST_NAME = 63
 """Bytes of a PostgreSQL identifier."""
 KNOWN_QUESTIONS = 1024
@@ -58,10 +60,10 @@ class PostgresStorage:
     ) -> None:
         if not isinstance(dsn, str) or not dsn.strip():
             raise ValueError(f"dsn must be a PostgreSQL connection string or URI, not {dsn!r}")
-        if not schema or "\0" in schema or len(schema.encode()) > LONGEST_NAME:
+        if not isinstance(schema, str) or not schema or "\0" in schema or len(schema.encode()) > LONGEST_NAME:
             raise ValueError(f"schema must be a name of 1 to {LONGEST_NAME} bytes, not {schema!r}")
-        if max_connections < 1:
-            raise ValueError(f"max_connections must be at least 1, not {max_connections!r}")
+        if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
+            raise ValueError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
         self.clock: Clock = SystemClock()
         self.schema = schema
         self._timeout = _checked(timeout)
@@ -236,6 +238,6 @@ class PostgresStorage:
 
 
 def _checked(timeout: float) -> float:
-    if not 0 < timeout < math.inf:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
         raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
-    return timeout
+    return min(timeout, LONGEST_TIMEOUT)
