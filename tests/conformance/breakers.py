@@ -34,7 +34,8 @@ class BreakerSubject(NamedTuple):
 
     Attributes:
         name: library, condition and store.
-        store: "postgres", "redis", or "process" for one that shares nothing.
+        store: "postgres", "redis", "memory" for one that threads share and processes don't, or "process" for one that
+            shares nothing.
         open: makes it in this process.
         needs: packages that must be there.
     """
@@ -50,10 +51,10 @@ class BreakerSubject(NamedTuple):
         return [package for package in self.needs if find_spec(package) is None]
 
 
-def _ours(condition: str) -> Any:
+def _ours(condition: str, store: str = "postgres") -> Any:
     def make(place: Place, settings: Settings) -> Call:
         from backpressure import CircuitBreaker, CircuitOpenError
-        from backpressure.storage import PostgresStorage
+        from conformance.subjects import our_storage
 
         conditions: dict[str, Any] = {
             "failures": {"failure_threshold": settings.threshold},
@@ -62,7 +63,7 @@ def _ours(condition: str) -> Any:
         }
         breaker = CircuitBreaker(
             "x",
-            PostgresStorage(place.dsn, schema=place.schema, timeout=30),
+            our_storage(place, store),
             open_for=settings.open_for,
             probe_lease=settings.lease,
             **conditions[condition],
@@ -171,6 +172,7 @@ BREAKERS = {
         BreakerSubject("backpressure, failures in a window, PostgreSQL", "postgres", _ours("failures")),
         BreakerSubject("backpressure, failures in a row, PostgreSQL", "postgres", _ours("in a row")),
         BreakerSubject("backpressure, failure rate, PostgreSQL", "postgres", _ours("rate")),
+        BreakerSubject("backpressure, failures in a window, memory", "memory", _ours("failures", "memory"), needs=()),
         BreakerSubject("pybreaker, Redis", "redis", _pybreaker, needs=("pybreaker", "redis")),
         BreakerSubject("purgatory, Redis", "redis", _purgatory, needs=("purgatory", "redis")),
         BreakerSubject("circuitbreaker, in the process", "process", _circuitbreaker, needs=("circuitbreaker",)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,7 +37,8 @@ class BulkheadSubject(NamedTuple):
 
     Attributes:
         name: library and store.
-        store: "postgres", "redis", or "files" for one that reaches no further than this host.
+        store: "postgres", "redis", "memory" for one that threads share and processes don't, or "files" for one that
+            reaches no further than this host.
         open: makes it in this process.
         needs: packages that must be there.
     """
@@ -52,12 +54,11 @@ class BulkheadSubject(NamedTuple):
         return [package for package in self.needs if find_spec(package) is None]
 
 
-def _ours(place: Place, permits: Permits) -> Hold:
+def _ours(place: Place, permits: Permits, store: str = "postgres") -> Hold:
     from backpressure import Bulkhead, BulkheadFullError
-    from backpressure.storage import PostgresStorage
+    from conformance.subjects import our_storage
 
-    storage = PostgresStorage(place.dsn, schema=place.schema, timeout=30)
-    bulkhead = Bulkhead("x", permits.limit, storage, lease=permits.lease)
+    bulkhead = Bulkhead("x", permits.limit, our_storage(place, store), lease=permits.lease)
 
     @contextlib.contextmanager
     def hold(timeout: float) -> Iterator[None]:
@@ -124,6 +125,7 @@ BULKHEADS = {
     subject.name: subject
     for subject in (
         BulkheadSubject("backpressure, PostgreSQL", "postgres", _ours),
+        BulkheadSubject("backpressure, memory", "memory", partial(_ours, store="memory"), needs=()),
         BulkheadSubject("steindamm, Redis", "redis", _steindamm, needs=("steindamm", "redis")),
         BulkheadSubject("portalocker, files", "files", _portalocker, needs=("portalocker",)),
     )

@@ -9,12 +9,12 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from conformance.subjects import Limit, Place, Subject
-from support.processes import Crowd, workers
+from support.processes import Crowd, ThreadWorker, Worker, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PROPERTIES", "Verdict"]
+__all__ = ["NOT_KILLED", "ONE_CLOCK", "PROCESSES", "PROPERTIES", "SKEW", "Trial", "Verdict", "kind"]
 
 PROCESSES = 8
 BUSY = Limit(limit=50, period=1.0, burst=25)
@@ -27,6 +27,15 @@ class Verdict(NamedTuple):
 
     holds: bool | None
     seen: str
+
+
+ONE_CLOCK = Verdict(None, "one process has one clock")
+NOT_KILLED = Verdict(None, "threads are not killed")
+
+
+def kind(store: str) -> type[Worker | ThreadWorker]:
+    """What shares such a store: processes, or threads."""
+    return ThreadWorker if store == "memory" else Worker
 
 
 class Trial(NamedTuple):
@@ -48,7 +57,8 @@ class Trial(NamedTuple):
 
 def one_call_processes(trial: Trial) -> Verdict:
     """Processes that ask once each get exactly as many permits as there are."""
-    with workers(10, "ask_once", subject=trial.subject.name, place=trial.place, limit=SCARCE) as crowd:
+    arguments = {"subject": trial.subject.name, "place": trial.place, "limit": SCARCE}
+    with workers(10, "ask_once", kind(trial.subject.store), **arguments) as crowd:
         granted = sum(crowd.run())
     return Verdict(granted == SCARCE.burst, f"{granted} of {SCARCE.burst}")
 
@@ -102,6 +112,8 @@ def come_back_as_told(trial: Trial) -> Verdict:
 
 def skewed_clocks(trial: Trial) -> Verdict:
     """Clients whose clocks are five seconds off, either way, get together what the rate allows."""
+    if trial.subject.store == "memory":
+        return ONE_CLOCK
     each = [{"skew": SKEW if number % 2 else -SKEW} for number in range(PROCESSES)]
     granted, together, overall = _busy(trial, each=each)
     least, most = BUSY.limit * together, BUSY.limit * overall + trial.burst(BUSY)
@@ -112,6 +124,8 @@ def skewed_clocks(trial: Trial) -> Verdict:
 
 def killed_processes(trial: Trial) -> Verdict:
     """After processes were killed in the middle of asking, another one gets its permit within two periods."""
+    if trial.subject.store == "memory":
+        return NOT_KILLED
     arguments = {"subject": trial.subject.name, "place": trial.place, "limit": BUSY, "seconds": 60.0}
     with workers(4, "ask_for", **arguments) as crowd:
         crowd.start()

@@ -9,13 +9,14 @@ question: may the call for this key start now, and if not, after how many second
 from __future__ import annotations
 
 import math
+import threading
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SUBJECTS", "Limit", "Place", "Subject"]
+__all__ = ["SUBJECTS", "Limit", "Place", "Subject", "our_storage"]
 
 
 class Place(NamedTuple):
@@ -39,7 +40,7 @@ class Subject(NamedTuple):
 
     Attributes:
         name: library, algorithm and store.
-        store: "postgres" or "redis".
+        store: "postgres", "redis", or "memory" for one that threads share and processes don't.
         open: makes it in this process.
         needs: packages that must be there.
         window: an exact or approximate window: its burst is its limit, whatever the limit says.
@@ -99,12 +100,25 @@ def _raw(place: Place, limit: Limit) -> Any:
     return take
 
 
-def _ours(kind: str) -> Any:
+_memory: dict[str, Any] = {}
+_making = threading.Lock()
+
+
+def our_storage(place: Place, kind: str) -> Any:
+    """A storage of ours in PostgreSQL, or the one in memory that all threads at this place share."""
+    from backpressure.storage import MemoryStorage, PostgresStorage
+
+    if kind == "postgres":
+        return PostgresStorage(place.dsn, schema=place.schema, timeout=30)
+    with _making:
+        return _memory.setdefault(place.schema, MemoryStorage())
+
+
+def _ours(kind: str, store: str = "postgres") -> Any:
     def make(place: Place, limit: Limit) -> Any:
         from backpressure import Rate, RateLimiter, SlidingWindow
-        from backpressure.storage import PostgresStorage
 
-        storage = PostgresStorage(place.dsn, schema=place.schema, timeout=30)
+        storage = our_storage(place, store)
         rate = (
             Rate(limit.limit, limit.period, limit.burst) if kind == "rate" else SlidingWindow(limit.limit, limit.period)
         )
@@ -184,6 +198,8 @@ SUBJECTS = {
         Subject("raw statement, GCRA, PostgreSQL", "postgres", _raw),
         Subject("backpressure, rate, PostgreSQL", "postgres", _ours("rate")),
         Subject("backpressure, sliding window, PostgreSQL", "postgres", _ours("window"), window=True),
+        Subject("backpressure, rate, memory", "memory", _ours("rate", "memory"), needs=()),
+        Subject("backpressure, sliding window, memory", "memory", _ours("window", "memory"), needs=(), window=True),
         Subject("pyrate-limiter, PostgreSQL", "postgres", _pyrate, needs=_PYRATE, window=True, keys=1),
         Subject(
             "limits, moving window, Redis", "redis", _limits("MovingWindowRateLimiter"), needs=_LIMITS, window=True

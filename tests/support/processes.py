@@ -11,7 +11,9 @@ import contextlib
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -62,10 +64,41 @@ class Worker:
         self.process.communicate(timeout=PATIENCE)
 
 
+class ThreadWorker:
+    """The same in a thread of this process, for what processes can't share. It can't be killed."""
+
+    def __init__(self) -> None:
+        from support.workers import serve  # noqa: PLC0415 - only here is it more than a script
+
+        self._orders: SimpleQueue[str] = SimpleQueue()
+        self._said: SimpleQueue[str] = SimpleQueue()
+        threading.Thread(target=serve, args=(self._orders.get, self._said.put), daemon=True).start()
+
+    def tell(self, line: str) -> None:
+        """Say a line to it."""
+        self._orders.put(line)
+
+    def hear(self) -> str:
+        """Wait for a line of it."""
+        return self._said.get(timeout=PATIENCE)
+
+    def hear_report(self) -> Any:
+        """Wait for what it has to report."""
+        return json.loads(self.hear())
+
+    def kill(self) -> None:
+        """Threads live as long as their process."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Let it end when it has done what it is at."""
+        self._orders.put("")
+
+
 class Crowd:
     """Several workers at one job."""
 
-    def __init__(self, workers: list[Worker]) -> None:
+    def __init__(self, workers: list[Any]) -> None:
         self.workers = workers
 
     def prepare(self, job: str, each: list[dict[str, Any]] | None = None, **arguments: Any) -> Self:
@@ -90,11 +123,11 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def crowd_of(count: int) -> Iterator[Crowd]:
+def crowd_of(count: int, kind: type[Worker | ThreadWorker] = Worker) -> Iterator[Crowd]:
     """Start workers that have no job yet, and end them."""
     crowd = Crowd([])
     try:
-        crowd.workers.extend(Worker() for _ in range(count))
+        crowd.workers.extend(kind() for _ in range(count))
         yield crowd
     finally:
         for worker in crowd.workers:
@@ -102,7 +135,7 @@ def crowd_of(count: int) -> Iterator[Crowd]:
 
 
 @contextlib.contextmanager
-def workers(count: int, job: str, **arguments: Any) -> Iterator[Crowd]:
+def workers(count: int, job: str, kind: type[Worker | ThreadWorker] = Worker, **arguments: Any) -> Iterator[Crowd]:
     """Start workers and have them get ready for a job."""
-    with crowd_of(count) as crowd:
+    with crowd_of(count, kind) as crowd:
         yield crowd.prepare(job, **arguments)

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "plugins"), str(Path(__file__).parents[1])]
 
@@ -22,6 +22,9 @@ from backpressure import (  # noqa: E402 - found by the path above
     SlidingWindow,
 )
 from backpressure.storage import PostgresStorage  # noqa: E402 - the same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REAL_TIME, REAL_TIME_NS = time.time, time.time_ns
 LIMITS = {"rate": Rate, "window": SlidingWindow, "quota": Quota}
@@ -207,16 +210,22 @@ def _job(name: str) -> Any:
     return getattr(jobs, name)
 
 
-def main() -> None:
+def serve(listen: Callable[[], str], say: Callable[[str], None]) -> None:
     """Get ready, wait for the signal, work, report; until there is no job left."""
-    for line in sys.stdin:
+    while line := listen():
         name, arguments = json.loads(line)
-        _skew(arguments.get("skew", 0.0))
+        if "skew" in arguments or time.time is not REAL_TIME:
+            _skew(arguments.get("skew", 0.0))
         job = _job(name)(arguments)
         next(job)
-        _say("ready")
-        sys.stdin.readline()
-        _say(json.dumps(next(job)))
+        say("ready")
+        listen()
+        say(json.dumps(next(job)))
+
+
+def main() -> None:
+    """Serve as a process."""
+    serve(sys.stdin.readline, _say)
 
 
 if __name__ == "__main__":
