@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["support.storages"]
 
@@ -15,6 +16,10 @@ ROOT = Path(__file__).parents[1]
 LIVE_FOLDERS = {"live", "browser"}
 # Eight processes against a real server and a real clock, for seconds each.
 SLOW_FOLDERS = {"conformance"}
+
+# How long an example takes says something about the machine, which others use, too.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 # A file instead of variables: a lab that a test starts sets AIRFLOW_HOME itself, and must not inherit anything else.
 _CONFIGURATION = f"""\
