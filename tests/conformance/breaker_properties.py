@@ -19,6 +19,7 @@ __all__ = ["BREAKER_PROPERTIES", "BreakerTrial"]
 LEASE = 1.0
 FOR_LONG = Settings(threshold=PROCESSES, open_for=600.0, lease=LEASE)
 AT_ONCE = Settings(threshold=1, open_for=0.3, lease=LEASE)
+AT_THE_FIRST = FOR_LONG._replace(threshold=1)
 FOR_A_WHILE = Settings(threshold=1, open_for=2.0, lease=LEASE)
 NO_LATER = 2.0
 
@@ -92,12 +93,12 @@ def killed_prober(trial: BreakerTrial) -> Verdict:
 def late_results(trial: BreakerTrial) -> Verdict:
     """A call that began before the breaker opened, and succeeds afterwards, does not close it."""
     slow = Crowd(trial.crew.workers[:1])
-    slow.prepare("call_prepared", **trial.arguments(FOR_A_WHILE, seconds=0.7)).start()
+    slow.prepare("call_prepared", **trial.arguments(AT_THE_FIRST, seconds=0.7)).start()
     time.sleep(0.3)
     opener = Crowd(trial.crew.workers[1:2])
-    opener.run("call_until_refused", **trial.arguments(FOR_A_WHILE, times=1, seconds=0.3))
+    opener.run("call_until_refused", **trial.arguments(AT_THE_FIRST, times=1, seconds=0.3))
     slow.workers[0].hear()
-    (report,) = opener.run("call_once", **trial.arguments(FOR_A_WHILE, fails=False))
+    (report,) = opener.run("call_once", **trial.arguments(AT_THE_FIRST, fails=False))
     return Verdict(not report["passed"], "closed by it" if report["passed"] else "stays open")
 
 
