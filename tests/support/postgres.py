@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from backpressure_lab.stack import unprivileged
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -49,6 +51,7 @@ class PostgresServer:
         # A socket's path may have some 100 bytes only, so that the system's temporary folder is used as it is.
         self.folder = Path(tempfile.mkdtemp(prefix="bp-pg-", dir="/tmp"))
         self._data = self.folder / "data"
+        self._prefix: list[str] = []
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self.folder.chmod(0o755)
         if self._user is not None:
@@ -70,7 +73,7 @@ class PostgresServer:
             self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
                       "--locale=C")  # fmt: skip
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = [str(self._bin / "postgres"), "-D", str(self._data), "-k", str(self.folder), *options]
+        command = [*self._prefix, str(self._bin / "postgres"), "-D", str(self._data), "-k", str(self.folder), *options]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **self._as_user())
         self._wait_until_ready()
@@ -109,19 +112,17 @@ class PostgresServer:
         home = Path(spec.origin).parent / ("pginstall" if version == 16 else f"pginstall{version}")
         if self._user is not None and any(not folder.stat().st_mode & 0o001 for folder in home.parents):
             # The other user can't reach the package below a private folder, such as root's home.
-            copy = self.folder / "install"
-            shutil.copytree(home, copy, symlinks=True)
-            home = copy
+            self._prefix = unprivileged.prefix()
         return home / "bin"
 
     def _as_user(self) -> dict[str, int | list[int]]:
-        if self._user is None:
+        if self._user is None or self._prefix:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
     def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
-            [str(self._bin / program), *arguments],
+            [*self._prefix, str(self._bin / program), *arguments],
             capture_output=True,
             check=False,
             cwd=self.folder,
