@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from backpressure.airflow import borrowed
 from backpressure.airflow.celery import Workers
 from backpressure.airflow.client import AirflowClient, AirflowError
+from backpressure.airflow.run import TERMINAL
 
 _ACTIVE = ["running", "queued"]
 _SERVER_ERROR = 500
-_TRIES, _PAUSE_SECONDS = 5, 0.5
+_TRIES, _ROUNDS, _QUIET_ROUNDS, _PAUSE_SECONDS = 5, 20, 2, 1.0
+EVIDENCE_TASK = "evidence"
 
 
 def end(api: AirflowClient, dag_id: str, run_id: str) -> list[str]:
@@ -20,13 +22,37 @@ def end(api: AirflowClient, dag_id: str, run_id: str) -> list[str]:
 
     Airflow ends the workload and still runs the lesson's teardown, which gives back once more, whatever comes later.
     """
-    for dag in api.pages("/dags", "dags", dag_id_pattern=f"{dag_id}%"):
-        for active in api.pages(f"/dags/{dag['dag_id']}/dagRuns", "dag_runs", state=_ACTIVE):
-            if active["dag_run_id"] == run_id or active["dag_run_id"].startswith(f"{run_id}__"):
-                _fail(api, dag["dag_id"], active["dag_run_id"])
+    quiet = 0
+    for _ in range(_ROUNDS):
+        for one, active in _active(api, dag_id, run_id):
+            _fail(api, one, active)
+        # The scheduler may be about to commit more of a mapped task, which would wait for a pool that is gone.
+        quiet = 0 if _works(api, dag_id, run_id) else quiet + 1
+        if quiet == _QUIET_ROUNDS:
+            break
+        time.sleep(_PAUSE_SECONDS)
     with contextlib.suppress(ExceptionGroup):  # what cannot be given back from here keeps its note, for the teardown
         return give_back(api, run_id)
     return []
+
+
+def _active(api: AirflowClient, dag_id: str, run_id: str) -> list[tuple[str, str]]:
+    """The run and its helper runs, as far as they are not over: DAG and run."""
+    return [
+        (dag["dag_id"], run["dag_run_id"])
+        for dag in api.pages("/dags", "dags", dag_id_pattern=f"{dag_id}%")
+        for run in api.pages(f"/dags/{dag['dag_id']}/dagRuns", "dag_runs", state=_ACTIVE)
+        if run["dag_run_id"] == run_id or run["dag_run_id"].startswith(f"{run_id}__")
+    ]
+
+
+def _works(api: AirflowClient, dag_id: str, run_id: str) -> bool:
+    """Whether anything but the teardown is still to run, or runs."""
+    return any(
+        record["state"] not in TERMINAL and record["task_id"] != EVIDENCE_TASK
+        for runs in _active(api, dag_id, run_id)
+        for record in api.task_instances(*runs)
+    )
 
 
 def _fail(api: AirflowClient, dag_id: str, run_id: str) -> None:

@@ -16,10 +16,10 @@ from backpressure.findings import Evidence
 
 from backpressure_lab.errors import LabError, NotRunningError
 from backpressure_lab.lessons import ending
+from backpressure_lab.lessons.ending import EVIDENCE_TASK
 from backpressure_lab.lessons.result import Result
 from backpressure_lab.manifest import Item
 
-EVIDENCE_TASK = "evidence"
 POLL_SECONDS = 0.5
 _KNOWN_SECONDS = 60.0
 _RUN_SECONDS = 600.0
