@@ -1,0 +1,55 @@
+"""Work that comes as runs of helper DAGs: at given moments, and what is left of it dropped in the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from backpressure.airflow.run import Run
+
+__all__ = ["arrive", "arrive_while_open", "drop"]
+
+Arrival = tuple[float, str, str, dict[str, Any]]
+
+
+def arrive(run: Run, arrivals: Iterable[Arrival]) -> float:
+    """Trigger helper runs, each given as (seconds from now, helper, label, conf), in this order; returns the beginning.
+
+    What is late because something stalled comes at once: the load does not wait for the system that it is meant for.
+    """
+    began = time.time()
+    for after, helper, label, conf in arrivals:
+        time.sleep(max(0.0, began + after - time.time()))
+        run.trigger(helper, label, **conf)
+    return began
+
+
+def arrive_while_open(
+    run: Run, helper: str, valve: str, *, every: float, until: Callable[[], Any], seconds: float
+) -> int:
+    """Trigger a helper run now and then while a pool has slots, until something is so; returns how many there were.
+
+    The pool is a valve: it holds nothing, but whoever closes it (``slots=0``) stops what would come.
+    """
+    number = 0
+
+    def come() -> None:
+        nonlocal number
+        if run.pool(valve).slots:
+            run.trigger(helper, f"arrival-{number}")
+            number += 1
+
+    run.sample(come, until, seconds, every)
+    return number
+
+
+def drop(run: Run, *helpers: str) -> int:
+    """End the helper runs that are not over, with what waits or runs in them; returns how many there were."""
+    left = [(helper, one) for helper in helpers for one in run.helper_runs(helper) if one["state"] in _UNFINISHED]
+    for helper, one in left:
+        run.api.set_run_state(helper, one["dag_run_id"], "failed")
+    return len(left)
+
+
+_UNFINISHED = ("queued", "running")

@@ -1,0 +1,98 @@
+"""Work that comes as runs of helper DAGs: on time, only while a valve is open, and dropped in the end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from backpressure.airflow import arrivals
+from backpressure.airflow.arrivals import arrive, arrive_while_open, drop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FakeRun:
+    """Notes when runs are triggered, on a clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+        self.triggered: list[tuple[float, str, str, dict[str, Any]]] = []
+        self.ended: list[tuple[str, str, str]] = []
+        self.slots = 1
+        self.states = {"a": ["success", "running", "queued", "failed"], "b": ["running"]}
+        self.api = SimpleNamespace(set_run_state=lambda *told: self.ended.append(told))
+
+    def time(self) -> float:
+        """The instant."""
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += seconds
+
+    def trigger(self, helper: str, label: str, **conf: Any) -> None:
+        """A run is triggered; that takes half a second."""
+        self.triggered.append((self.at, helper, label, conf))
+        self.at += 0.5
+
+    def pool(self, name: str) -> SimpleNamespace:
+        """The valve."""
+        assert name == "valve"
+        return SimpleNamespace(slots=self.slots)
+
+    def sample(self, read: Callable[[], None], until: Callable[[], bool], seconds: float, every: float) -> None:
+        """Read until something is so."""
+        while not until():
+            read()
+            self.at += every
+            assert self.at < 1000 + seconds
+
+    def helper_runs(self, helper: str) -> list[dict[str, str]]:
+        """The runs of a helper."""
+        return [{"dag_run_id": f"{helper}{number}", "state": state} for number, state in enumerate(self.states[helper])]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
+    """A run whose clock is also the module's."""
+    fake = FakeRun()
+    monkeypatch.setattr(arrivals, "time", fake)
+    return fake
+
+
+def test_runs_come_when_they_are_due(run: FakeRun) -> None:
+    """Each at its time from the beginning, which is returned, whatever the triggers before it took."""
+    began = arrive(run, [(0.0, "a", "one", {}), (2.0, "b", "two", {"seconds": 3}), (5.0, "a", "three", {})])  # type: ignore[arg-type]  # as much of a run as it needs
+    assert began == 1000
+    assert run.triggered == [
+        (1000.0, "a", "one", {}),
+        (1002.0, "b", "two", {"seconds": 3}),
+        (1005.0, "a", "three", {}),
+    ]
+
+
+def test_what_is_late_comes_at_once(run: FakeRun) -> None:
+    """Runs due together or while another was triggered do not push back what follows."""
+    arrive(run, [(0.0, "a", "one", {}), (0.1, "a", "two", {}), (3.0, "a", "three", {})])  # type: ignore[arg-type]  # as above
+    assert [at for at, *_ in run.triggered] == [1000.0, 1000.5, 1003.0]
+
+
+def test_nothing_comes_through_a_closed_valve(run: FakeRun) -> None:
+    """While the pool has no slots no run is triggered; what comes later has the next number."""
+
+    def until() -> bool:
+        run.slots = 0 if 1002 <= run.at < 1004 else 1
+        return run.at >= 1006
+
+    came = arrive_while_open(run, "a", "valve", every=0.5, until=until, seconds=60)  # type: ignore[arg-type]  # as above
+    assert came == len(run.triggered) == 4
+    assert not [at for at, *_ in run.triggered if 1002 <= at < 1004]
+    assert [label for _, _, label, _ in run.triggered] == [f"arrival-{number}" for number in range(4)]
+
+
+def test_only_what_is_not_over_is_dropped(run: FakeRun) -> None:
+    """Runs that wait or run are ended as failed; those that have ended stay as they are."""
+    assert drop(run, "a", "b") == 3  # type: ignore[arg-type]  # as above
+    assert run.ended == [("a", "a1", "failed"), ("a", "a2", "failed"), ("b", "b0", "failed")]
