@@ -52,6 +52,11 @@ def in_use() -> bool:
     return _listener.get() is not None
 
 
+def is_played() -> bool:
+    """Whether answers come from a tape: then nothing that follows from them may be left behind in the world."""
+    return isinstance(_listener.get(), _Player)
+
+
 @dataclass
 class Tape:
     """Questions and answers in their order.

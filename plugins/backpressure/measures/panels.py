@@ -1,0 +1,95 @@
+"""Measures of what a dashboard's panels show, for comparison with what the scheduler's timestamps say.
+
+A DAG file imports this, so it must not import numpy: that comes with the timeline, when a lesson is judged.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from backpressure.measures.measure import Measure
+from backpressure.measures.samples import share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backpressure.dashboard import Panel
+    from backpressure.timeline import Curve, Timeline
+
+    Points = Sequence[tuple[float, float]]
+
+__all__ = ["agrees", "directions", "panel_mean", "panel_quantile", "real_mean", "spacing"]
+
+_SOURCE = "the drawn panels"
+_CLEAR = 2  # fewer more or less may have come or started between a gauge and its receipt
+
+
+def agrees(points: Points, curve: Curve, label: str, tolerance: float = 1) -> Measure:
+    """Which part of what was shown differs from the curve by no more than the tolerance.
+
+    Only instants at which one of the two says something count: that nothing waits before and after proves little.
+    """
+    told = points if len(curve) else ()  # without any work there is nothing to be right or wrong about
+    real = curve.at([at for at, _ in told]).tolist() if told else []
+    pairs = [(shown, value) for (_, shown), value in zip(told, real, strict=True) if value or shown > tolerance]
+    return share((abs(shown - value) <= tolerance for shown, value in pairs), f"points of {label} that agree", _SOURCE)
+
+
+def directions(trend: Panel, work: Timeline, every: float = 4.0) -> Measure:
+    """Over which part of the times a trend panel shows more, or less, as the queue really grew, or shrank.
+
+    A time reaches from one point to the next that lies at least ``every`` seconds later, so that of two panels with
+    points of different density neither counts the blinks of a moment.
+
+    Args:
+        trend: how fast the queue changed up to each point, per second.
+        work: the task instances that arrive in the queue and leave it for a slot; times in which about as many came
+            as left have no clear direction and are left out.
+        every: how long a time is at least, in seconds.
+    """
+    right, shown, since = [], 0.0, trend.points[0][0] if trend.points else 0.0
+    for (before, _), (at, slope) in pairwise(trend.points):
+        shown += slope * (at - before)
+        if at - since >= every:
+            came = int(((work.scheduled > since) & (work.scheduled <= at)).sum())
+            change = came - int(((work.queued > since) & (work.queued <= at)).sum())
+            if abs(change) >= _CLEAR:
+                right.append(shown * change >= 1)
+            shown, since = 0.0, at
+    return share(right, f"times with the right sign of {trend.title}", _SOURCE)
+
+
+def panel_mean(panel: Panel, curve: Curve) -> Measure:
+    """The mean of a panel's points from the curve's beginning to its end; no value when there are none."""
+    inside = [value for at, value in panel.points if _within(at, curve)]
+    mean = sum(inside) / len(inside) if inside else None
+    return Measure(mean, f"mean of {panel.title}", source=_SOURCE, samples=len(inside))
+
+
+def real_mean(panel: Panel, curve: Curve, whole: float) -> Measure:
+    """The curve's mean at these very points, as a share of a whole: what the panel should have shown."""
+    inside = [at for at, _ in panel.points if _within(at, curve)]
+    mean = float(curve.at(inside).mean()) / whole if inside else None
+    return Measure(mean, "the same by timestamps", samples=len(inside))
+
+
+def _within(at: float, curve: Curve) -> bool:
+    return len(curve) > 0 and float(curve.times[0]) <= at < float(curve.times[-1])
+
+
+def panel_quantile(panel: Panel, part: float) -> Measure:
+    """A quantile of a panel's points, each counted once; no value when there are none."""
+    import numpy as np  # noqa: PLC0415 - not while a DAG file is parsed
+
+    from backpressure.timeline import quantiles  # noqa: PLC0415 - numpy, not while a DAG file is parsed
+
+    values = np.array([value for _, value in panel.points], np.float64)
+    found = quantiles(values, part)[0]
+    return Measure(found, f"p{100 * part:g} of {panel.title}", panel.unit, source=_SOURCE, samples=len(values))
+
+
+def spacing(panel: Panel) -> Measure:
+    """The longest time between two points of a panel, in seconds; no value with fewer than two."""
+    gaps = [later - at for (at, _), (later, _) in pairwise(panel.points)]
+    return Measure(max(gaps, default=None), f"longest time between two points of {panel.title}", "s", source=_SOURCE)
