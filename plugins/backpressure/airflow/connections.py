@@ -1,0 +1,48 @@
+"""A pool of database connections as applications have it: a few of them, and an error when none comes free in time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["ConnectionPool"]
+
+
+class ConnectionPool:
+    """SQLAlchemy's pool over connections of the lessons' database role; opens each when it is first needed.
+
+    Args:
+        size: connections at most.
+        timeout: seconds to wait for one, then SQLAlchemy raises its ``TimeoutError``.
+        application: what ``pg_stat_activity`` calls them.
+    """
+
+    def __init__(self, size: int, timeout: float, application: str) -> None:
+        from sqlalchemy.pool import QueuePool  # noqa: PLC0415 - not while a DAG file is parsed
+
+        from backpressure.airflow.database import connect  # noqa: PLC0415 - the same
+
+        def create() -> Any:
+            return connect(application=application)
+
+        self._pool = QueuePool(create, pool_size=size, max_overflow=0, timeout=timeout, reset_on_return=None)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Hold a connection in a transaction, which the server sees as such, and commit at the end."""
+        connection = self._pool.connect()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("BEGIN")
+            yield cursor
+            cursor.execute("COMMIT")
+        except BaseException:
+            connection.invalidate()
+            raise
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._pool.dispose()

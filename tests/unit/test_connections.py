@@ -1,0 +1,79 @@
+"""The applications' pool of connections, and limits that are written down, on a real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from backpressure.airflow import database
+from backpressure.airflow.connections import ConnectionPool
+from backpressure.airflow.database import Sessions
+from backpressure.airflow.limits import read_limit, write_limit
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.postgres import PostgresServer
+
+
+@pytest.fixture
+def server(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> PostgresServer:
+    """The server as the lessons' database."""
+    opened = database.connect
+    monkeypatch.setattr(database, "connect", lambda *_, **options: opened(**options | {"dsn": postgres.dsn()}))
+    return postgres
+
+
+@pytest.fixture
+def pool(server: PostgresServer) -> Iterator[ConnectionPool]:
+    """A pool of two connections."""
+    assert server
+    made = ConnectionPool(2, timeout=0.05, application="test_connections")
+    yield made
+    made.close()
+
+
+def test_a_held_connection_is_in_a_transaction(pool: ConnectionPool, server: PostgresServer) -> None:
+    """The server counts those that are held, and no longer those that were given back."""
+    with Sessions(dsn=server.dsn()) as sessions:
+        with pool.transaction(), pool.transaction():
+            assert sessions.sample(application="test_connections")["in_transaction"] == 2
+        after = sessions.sample(application="test_connections")
+        assert (after["in_transaction"], after["total"]) == (0, 2)
+
+
+def test_one_more_than_there_are_is_refused_in_time(pool: ConnectionPool) -> None:
+    """Nobody waits for ever: SQLAlchemy's own error, by whose name a load test tells it."""
+    with pool.transaction(), pool.transaction(), pytest.raises(PoolTimeoutError), pool.transaction():
+        pass
+    assert PoolTimeoutError.__name__ == "TimeoutError"
+
+
+def test_a_transaction_that_fails_leaves_the_pool_whole(pool: ConnectionPool, server: PostgresServer) -> None:
+    """Its connection is closed and replaced, and what it wrote is not kept."""
+    server.psql("CREATE TABLE written (number int)")
+
+    def fail(number: int) -> None:
+        with pool.transaction() as cursor:
+            cursor.execute("INSERT INTO written VALUES (%s)", (number,))
+            raise ZeroDivisionError
+
+    for number in range(3):
+        with pytest.raises(ZeroDivisionError):
+            fail(number)
+    with pool.transaction() as cursor:
+        cursor.execute("INSERT INTO written VALUES (7)")
+    assert server.psql("SELECT number FROM written") == "7"
+    server.psql("DROP TABLE written")
+
+
+def test_a_limit_is_read_as_it_was_written_last(server: PostgresServer) -> None:
+    """The later measurement replaces the earlier one, and others stay as they are."""
+    write_limit("upstream", 8)
+    write_limit("other", 99)
+    write_limit("upstream", 16.5)
+    assert read_limit("upstream") == 16.5
+    with pytest.raises(LookupError, match="nobody"):
+        read_limit("nobody")
+    server.psql("DROP TABLE load_limits")
