@@ -10,7 +10,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from backpressure_lab.render.glyphs import Glyphs
 from backpressure_lab.render.picture import elapsed
 
 if TYPE_CHECKING:
@@ -59,5 +58,4 @@ class ProofsView:
         left = proofs.total - done - len(running)
         words = f"{done} of {proofs.total} done, {len(running)} running, {left} to go; "
         words += f"{elapsed(round(now - proofs.begun))}, about {elapsed(round(proofs.remaining))} left"
-        mark = Glyphs.of(options).marks[None]
-        yield Text(f"{mark} {words}", "bold")
+        yield Text(words, "bold")
