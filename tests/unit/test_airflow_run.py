@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from backpressure.airflow.run import Run
+
+
+def ago(seconds: float) -> str:
+    """A stamp of so many seconds ago."""
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
 
 
 class FakeAirflow:
@@ -38,6 +44,28 @@ class FakeAirflow:
         """The runs of a DAG; every filter is left to the caller."""
         assert key == "dag_runs"
         return self.runs.get(path.split("/")[2], [])
+
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        """Only task instances are patched, in bulk."""
+        assert path == "/dags/~/dagRuns/~/taskInstances"
+        self.asked += [
+            f"{e['new_state']} {e['task_id']}[{e['map_index']}]" for one in body["actions"] for e in one["entities"]
+        ]
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Three instances of one mapped task, out of order, of which two are queued, and one of another task."""
+        assert (dag_id, run_id) == ("lesson", "r1")
+        times = [(5.0, "queued"), (90.0, "running"), (20.0, "queued")]
+        calls = [
+            {"task_id": "call", "map_index": index, "state": state, "queued_when": ago(seconds)}
+            for index, (seconds, state) in zip((2, 0, 1), times, strict=True)
+        ]
+        return [*calls, {"task_id": "x", "map_index": -1, "state": "queued", "queued_when": ago(70.0)}]
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, *, map_index: int) -> Any:
+        """What the instances returned; the second of them nothing."""
+        assert (dag_id, run_id, task_id) == ("lesson", "r1", "call")
+        return [10, None, 12][map_index]
 
 
 @pytest.fixture
@@ -96,3 +124,22 @@ def test_the_timeline_of_helper_runs_begins_when_they_were_queued(run: Run, airf
     runs = run.runs("a", "one")
     assert runs.wait.tolist() == [3]
     assert runs.duration.tolist() == [5]
+
+
+def test_the_results_of_a_mapped_task_come_in_its_order(run: Run) -> None:
+    """Each instance is asked for its own, and one that returned nothing is left out."""
+    assert run.results("call") == [10, 12]
+
+
+def test_task_instances_are_skipped_in_one_request(run: Run, airflow: FakeAirflow) -> None:
+    """Each is named with its run; nothing is asked of Airflow where there is nothing to skip."""
+    named = {"dag_id": "helper", "dag_run_id": "r1__one", "task_id": "bronze", "state": "scheduled"}
+    run.skip([named | {"map_index": index} for index in (0, 3)])
+    run.skip([])
+    assert airflow.asked == ["skipped bronze[0]", "skipped bronze[3]"]
+
+
+def test_the_oldest_that_waits_for_a_worker_is_told_in_seconds(run: Run) -> None:
+    """Neither what runs already nor other tasks count; without any that waits it is 0."""
+    assert run.oldest("call") == pytest.approx(20.0, abs=5.0)
+    assert run.oldest("y") == 0.0

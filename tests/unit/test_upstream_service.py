@@ -127,6 +127,18 @@ def test_names_may_hold_any_printable_character(base_url: str) -> None:
         too_long.configure()
 
 
+def test_a_fresh_start_forgets_what_was_set_and_has_new_data(upstream: Upstream) -> None:
+    """Faults of before are gone, the log from the returned instant is this start's, and the data are others."""
+    old = upstream.call("rates").data["digest"]
+    upstream.configure(outage=True)
+    since = upstream.begin(service_time=0.0)
+    assert upstream.call("rates").data["digest"] != old
+    assert len(upstream.log(since=since)) == 1
+    assert upstream.state()["settings"]["service_time"] == 0.0
+    upstream.begin(revision=0)
+    assert upstream.call("rates").data["digest"] == old
+
+
 def test_capacity_queue_and_refusal(upstream: Upstream) -> None:
     """Of five at once two are served, one waits, two get 503 with Retry-After, and the log shows it."""
     upstream.configure(capacity=2, queue_limit=1, service_time=60)

@@ -189,11 +189,11 @@ class AirflowClient:
         """The task instances of a run, or of all runs with ``~``, as Airflow lists them."""
         return list(self.pages(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances", **params))
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
         """An XCom's value, deserialized; None when there is none."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         try:
-            return self.get(path, deserialize=False)["value"]
+            return self.get(path, deserialize=False, map_index=map_index)["value"]
         except AirflowError as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -157,6 +158,19 @@ class Run:
         runs = self.api.pages(f"/dags/{helper}/dagRuns", "dag_runs", order_by="run_after", run_id_prefix_pattern=own)
         return [run for run in runs if run["dag_run_id"].startswith(own)]
 
+    def helper_records(self, *dag_ids: str, label: str = "") -> list[Record]:
+        """The task instances of helper runs that belong to this run, as Airflow lists them now."""
+        runs = [(dag_id, run["dag_run_id"]) for dag_id in dag_ids for run in self.helper_runs(dag_id, label)]
+        return [record for dag_id, run_id in runs for record in self.api.task_instances(dag_id, run_id)]
+
+    def skip(self, records: Iterable[Record]) -> None:
+        """Mark task instances as skipped, in one request: those that wait will not run, and take no slot."""
+        named = ("dag_id", "dag_run_id", "task_id", "map_index")
+        entities = [{name: record[name] for name in named} | {"new_state": "skipped"} for record in records]
+        if entities:
+            action = {"action": "update", "entities": entities, "action_on_non_existence": "skip"}
+            self.api.patch("/dags/~/dagRuns/~/taskInstances", {"actions": [action]})
+
     def helper_runs_over(self, *helpers: str) -> bool:
         """Whether there are runs of these helper DAGs that belong to this run, and all of them have ended."""
         states = [run["state"] for helper in helpers for run in self.helper_runs(helper)]
@@ -212,6 +226,13 @@ class Run:
         found = [record for run in runs for record in self.api.task_instances(*run)]
         return sum(record["pool"] in pools and record["scheduled_when"] is not None for record in found)
 
+    def oldest(self, *task_ids: str) -> float:
+        """Seconds for which the longest queued instance of these tasks has waited for a worker; 0 if none does."""
+        found = self.api.task_instances(self.dag_id, self.run_id)
+        queued = [r["queued_when"] for r in found if r["task_id"] in task_ids and r["state"] == "queued"]
+        now = time.time()
+        return max((now - datetime.fromisoformat(at).timestamp() for at in queued if at), default=0.0)
+
     def sample_pool(self, name: str, until: Callable[[], Any], seconds: float, every: float = 0.5) -> list[Record]:
         """The pool's slots by state at each sample's instant ``at``; all 0 where there is no such pool."""
 
@@ -253,10 +274,7 @@ class Run:
         from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
 
         chosen = set(task_ids)
-        found = []
-        for dag_id in dag_ids:
-            for run in self.helper_runs(dag_id, label):
-                found += self.api.task_instances(dag_id, run["dag_run_id"])
+        found = self.helper_records(*dag_ids, label=label)
         return Timeline.from_records([r for r in found if not chosen or r["task_id"] in chosen])
 
     def runs(self, helper: str, label: str = "") -> Timeline:
@@ -268,6 +286,12 @@ class Run:
     def result(self, task_id: str) -> Any:
         """What a task of this run returned; None when it returned nothing."""
         return self.api.xcom(self.dag_id, self.run_id, task_id)
+
+    def results(self, task_id: str) -> list[Any]:
+        """What the instances of a mapped task returned, in the order of their map indices; those with a result."""
+        indices = sorted(record["map_index"] for record in self.records if record["task_id"] == task_id)
+        found = [self.api.xcom(self.dag_id, self.run_id, task_id, map_index=index) for index in indices]
+        return [value for value in found if value is not None]
 
 
 def _reset_lane(lane: str) -> None:

@@ -250,6 +250,17 @@ class Upstream:
         """Return the lane to its defaults; the log stays."""
         self._control("DELETE", "lanes", self.lane)
 
+    def begin(self, **settings: Any) -> float:
+        """Start afresh with these settings, and new data; returns the instant from which on to read the log.
+
+        Raises:
+            ValueError: a setting was refused; see ``configure``.
+        """
+        since = self.time()
+        self.reset()
+        self.configure(**({"revision": int(since)} | settings))
+        return since
+
     def state(self) -> dict[str, Any]:
         """Return the lane now: ``settings``, numbers ``serving`` and ``waiting``, and ``next_change`` (epoch s)."""
         view: dict[str, Any] = self._control("GET", "lanes", self.lane)
