@@ -64,6 +64,18 @@ def test_a_younger_bound_holds_for_the_one_who_asks(storage: Storage) -> None:
         LastGood(breaker, max_age=60).call("EUR", fail)
 
 
+def test_the_kept_value_can_be_had_without_a_call(storage: Storage) -> None:
+    """A fallback beside the call takes it, marked as stale, as long as it is young enough; else there is none."""
+    prices = LastGood(CircuitBreaker("prices", storage), max_age=60)
+    assert prices.kept("EUR") is None
+    prices.call("EUR", lambda: 7)
+    advance(storage, 59)
+    assert prices.kept("EUR") == Served(7, stale=True, age=59.0, error=None)
+    assert asyncio.run(prices.kept_async("EUR")) == Served(7, stale=True, age=59.0, error=None)
+    advance(storage, 2)
+    assert prices.kept("EUR") is None
+
+
 def test_ignored_exceptions_are_raised(storage: Storage) -> None:
     """What says nothing about the other side is no reason for a stale value."""
     prices = LastGood(CircuitBreaker("prices", storage, ignored=KeyError))

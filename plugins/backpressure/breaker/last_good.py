@@ -133,6 +133,18 @@ class LastGood:
             await self.breaker.storage.run_async(STORE, keys, *arguments)
         return Served(value, stale=False, age=0.0, error=None)
 
+    def kept(self, key: str) -> Served[Any] | None:
+        """The kept value if it is young enough, without a call, for a fallback that stands beside the call.
+
+        Raises:
+            StorageError: the storage could not be asked.
+        """
+        return self._served(self.breaker.storage.run(FETCH, self._keys(key)), None)
+
+    async def kept_async(self, key: str) -> Served[Any] | None:
+        """The kept value if it is young enough, without a call; see `kept`."""
+        return self._served(await self.breaker.storage.run_async(FETCH, self._keys(key)), None)
+
     def _replaceable(self, error: Exception) -> bool:
         """Whether a kept value stands in for this: the call was refused, or failed as the breaker counts it."""
         return isinstance(error, CircuitOpenError) or self.breaker.classifier.of_exception(error) is Result.FAILURE
