@@ -21,9 +21,11 @@ Points = tuple[tuple[float, float], ...]
 
 
 def figure(value: Any, unit: str = "", digits: int = 3) -> str:
-    """A value as people read it: whole numbers whole, others to three digits, a dash when there is none."""
+    """A value as people read it: whole numbers whole, others to three digits, a dash when nothing is known."""
     if value is None:
         return "-"
+    if isinstance(value, list | tuple) and not value:
+        return "none"
     if isinstance(value, list | tuple):
         return ", ".join(figure(part, digits=digits) for part in value) + (f" {unit}" if unit else "")
     if isinstance(value, float) and not value.is_integer():

@@ -31,8 +31,21 @@ PRELOADED = (
     # What Airflow itself imports to find a file's dependencies on other DAGs, at every parse.
     "airflow.providers.standard.operators.trigger_dagrun",
     "airflow.providers.standard.sensors.external_task",
+    "backpressure.adaptive.pool_controller",
+    "backpressure.airflow.backlog",
+    "backpressure.airflow.connection",
     "backpressure.airflow.evidence",
+    "backpressure.airflow.upstream",
+    "backpressure.breaker.last_good",
+    "backpressure.limiter.limiter",
+    "backpressure.measures.breaker",
+    "backpressure.measures.degraded",
     "backpressure.measures.samples",
+    "backpressure.measures.scaling",
+    "backpressure.measures.shedding",
+    "backpressure.measures.upstream",
+    "backpressure.shedding.log",
+    "backpressure.storage.postgres",
     "backpressure.timeline",
 )
 
