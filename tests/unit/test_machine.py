@@ -161,6 +161,22 @@ def test_a_working_process_makes_the_cores_busier() -> None:
     assert 1 <= machine.count_cores() <= (os.cpu_count() or 1)
 
 
+def test_a_portrait_is_of_a_process_and_what_it_started() -> None:
+    """Children count, with their memory, unless they are left out together with their own."""
+    working = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ninput()"
+    with child("print(flush=True); input()") as one, child(working) as other:
+        line(one)
+        line(other)
+        both, single = machine.portrait(os.getpid()), machine.portrait(os.getpid(), without=[other.pid])
+        assert both["processes"] - single["processes"] == 1
+        assert both["children_bytes"] > single["children_bytes"] > 0
+        assert both["bytes"] > MEBIBYTE
+        assert both["cpu"] - single["cpu"] > 0.2
+        assert both["at"] <= single["at"]
+        assert 0 < both["busy"] < both["total"]
+    assert not {name for name, value in machine.portrait(gone()).items() if value} - {"at", "busy", "total"}
+
+
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home of a lab whose supervisor has not written anything yet."""

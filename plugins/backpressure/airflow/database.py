@@ -10,7 +10,6 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
-from psycopg2.extras import RealDictCursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -167,6 +166,8 @@ class Sessions:
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[Any]:
+        from psycopg2.extras import RealDictCursor  # noqa: PLC0415 - not while a DAG file is parsed
+
         if self._open is None or self._open.closed:
             self._open = connect(self._conn_id, application="sessions", dsn=self._dsn)
             self._open.set_session(readonly=True, autocommit=True)

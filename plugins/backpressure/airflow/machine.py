@@ -130,6 +130,32 @@ def memory(pids: Iterable[int]) -> dict[int, int]:
     return {pid: size for pid, size in found.items() if size is not None}
 
 
+def portrait(leader: int, *, without: Iterable[int] = ()) -> dict[str, float]:
+    """A process and what descends from it at this instant: a sample as :mod:`backpressure.measures.samples` takes it.
+
+    It has ``at`` (epoch s), ``processes`` (descendants that live), ``bytes`` (the leader's private memory),
+    ``children_bytes`` (the descendants'), ``cpu`` (processor seconds of the whole tree so far), and of all cores since
+    the machine's start the seconds ``busy`` and ``total``. Everything else is 0 for a leader that is gone.
+
+    Args:
+        leader: the process.
+        without: descendants that are left out, with what descends from them; the processes that measure, say.
+    """
+    without = tuple(without)
+    hidden = {pid for one in without for pid in tree(one)}
+    below = [pid for pid in tree(leader)[1:] if pid not in hidden]
+    now = cores()
+    return {
+        "at": now.at,
+        "processes": len(below),
+        "bytes": private_bytes(leader) or 0,
+        "children_bytes": sum(memory(below).values()),
+        "cpu": (cpu_seconds(leader) or 0.0) - sum(cpu_seconds(pid) or 0.0 for pid in without),
+        "busy": now.busy,
+        "total": now.total,
+    }
+
+
 def _times(pid: int, *, own: bool) -> float | None:
     with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         times = psutil.Process(pid).cpu_times()

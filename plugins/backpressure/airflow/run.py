@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -151,6 +151,27 @@ class Run:
             self.api.trigger(helper, run_id)
         for helper in helpers:
             self.pause(helper, paused=False)
+
+    def trigger_spaced(
+        self, helper: str, label: str, count: int, every: float, delay: float = 1.0, **conf: Any
+    ) -> list[float]:
+        """Give a helper DAG runs that may start ``every`` seconds apart, the first after ``delay`` seconds.
+
+        They are all created at once and wait as queued, each for its ``run_after``. Returns these instants (epoch s);
+        for a second call, by a task that runs again, those of the first.
+        """
+        if self.api.dag(helper)["is_paused"]:
+            self.api.pause(helper, paused=False)
+        first = time.time() + delay
+        for number in range(count):
+            after = datetime.fromtimestamp(first + number * every, UTC).isoformat()
+            try:
+                self.api.trigger(helper, f"{self.run_id}__{label}-{number}", conf=conf, run_after=after)
+            except AirflowError as error:
+                if error.status != _CONFLICT:
+                    raise
+        runs = self.helper_runs(helper, f"{label}-")
+        return sorted(datetime.fromisoformat(run["run_after"]).timestamp() for run in runs)
 
     def helper_runs(self, helper: str, label: str = "") -> list[dict[str, Any]]:
         """The runs of a helper DAG that belong to this run, as Airflow lists them; those with such a label, or all."""

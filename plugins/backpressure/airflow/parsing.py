@@ -1,0 +1,72 @@
+"""Asking the DAG processor to parse files now, and how long it took to come to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from backpressure.airflow import machine
+from backpressure.airflow.client import AirflowClient
+
+_LOOKS = 8
+
+
+class Asked(NamedTuple):
+    """Files that the DAG processor was asked to parse.
+
+    Attributes:
+        at: when they were asked for, all within a moment (epoch s).
+        dag_ids: a DAG of each file.
+    """
+
+    at: float
+    dag_ids: tuple[str, ...]
+
+
+def reparse(api: AirflowClient, most: int) -> Asked:
+    """Ask for files that hold DAGs, each once, in the order of their paths; so many at most."""
+    files = {dag["fileloc"]: dag for dag in api.pages("/dags", "dags", exclude_stale=True)}
+    chosen = [files[path] for path in sorted(files)[:most]]
+    at = time.time()
+    for dag in chosen:
+        api.request("PUT", f"/parseDagFile/{dag['file_token']}")
+    return Asked(at, tuple(dag["dag_id"] for dag in chosen))
+
+
+def lags(api: AirflowClient, asked: Asked) -> list[float]:
+    """Seconds from asking until each file was parsed; empty while one of them has not been parsed since."""
+    listed = {dag["dag_id"]: dag["last_parsed_time"] for dag in api.pages("/dags", "dags")}
+    parsed = [listed.get(dag_id) for dag_id in asked.dag_ids]
+    seconds = [datetime.fromisoformat(one).timestamp() - asked.at for one in parsed if one]
+    return seconds if len(seconds) == len(parsed) and all(one > 0 for one in seconds) else []
+
+
+def parse_under(
+    api: AirflowClient, most: int, processor: int, until: Callable[[], object], seconds: float = 90.0
+) -> dict[str, float]:
+    """Ask for files, and count the parsing processes until all are parsed and something else is so, too.
+
+    Args:
+        api: Airflow.
+        most: how many files at most.
+        processor: the process id of the DAG processor, whose children parse.
+        until: what else must be so.
+        seconds: how long to wait at most.
+
+    Returns ``parsers``, the most processes that parsed at once, and ``lag``, the seconds until the last was parsed.
+
+    Raises:
+        TimeoutError: it was not so in time.
+    """
+    asked, most_parsers, deadline = reparse(api, most), 0, time.monotonic() + seconds
+    while not ((found := lags(api, asked)) and until()):
+        for _ in range(_LOOKS):  # a parser lives for less time than a question to a busy API takes
+            most_parsers = max(most_parsers, len(machine.tree(processor)) - 1)
+            time.sleep(0.05)
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"{len(asked.dag_ids)} files were not parsed, or the load not there, within {seconds:g} s"
+            )
+    return {"parsers": most_parsers, "lag": max(found)}

@@ -1,0 +1,75 @@
+"""Measures of how overload shows: lateness along a chain of tasks, the scheduler's turns, an upstream's service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+from backpressure.measures.measure import Measure
+
+if TYPE_CHECKING:
+    from backpressure.request_log import RequestLog
+    from backpressure.timeline import Timeline
+
+__all__ = ["download_rate", "lateness", "served_in", "turn"]
+
+_LEAST = 3
+
+
+def lateness(work: Timeline, chain: Sequence[str], stage: str, *, least: int = _LEAST) -> Measure:
+    """The median seconds by which a stage starts later than its run's first arrival and the work before it explain.
+
+    A run that never waits starts each stage when the durations of the stages before it are over, counted from the
+    instant at which its first stage was scheduled. What comes on top is lateness; it adds up along the chain.
+
+    Args:
+        work: the task instances of all runs.
+        chain: the task ids of the stages, in their order.
+        stage: whose lateness; one of the chain.
+        least: with fewer runs there is no value.
+
+    Raises:
+        ValueError: ``stage`` is not one of the chain.
+    """
+    if stage not in chain:
+        raise ValueError(f"stage is {stage!r}, which is not in the chain {', '.join(chain)}")
+    before = chain[: list(chain).index(stage)]
+    late, rows = [], work.select(task_id=chain)
+    for run in rows.by("run_id").values():
+        stages = run.by("task_id")
+        if all(name in stages for name in (chain[0], *before, stage)):
+            ideal = float(stages[chain[0]].scheduled[0]) + sum(float(stages[name].duration[0]) for name in before)
+            late.append(float(stages[stage].start[0]) - ideal)
+    known = [seconds for seconds in late if seconds == seconds]  # noqa: PLR0124 - NaN where a stamp is missing
+    value = median(known) if len(known) >= least else None
+    return Measure(value, f"median lateness of {stage}", "s", samples=len(known))
+
+
+def turn(at: Sequence[float]) -> Measure:
+    """Seconds that the scheduler takes for one turn of its loop, idle time included: from the instants of its samples.
+
+    No value with fewer than two instants.
+    """
+    seconds = (at[-1] - at[0]) / (len(at) - 1) if len(at) > 1 else None
+    return Measure(seconds, "one turn of the scheduler", "s", source="StatsD", samples=len(at))
+
+
+def served_in(log: RequestLog, label: str) -> Measure:
+    """The mean seconds that an upstream took to serve a request; no value where it served none to the end."""
+    service = log.service()
+    mean = float(service.mean()) if len(service) and log.complete else None
+    return Measure(mean, f"mean service of {label}", "s", source="upstream log", samples=len(service))
+
+
+def download_rate(log: RequestLog, label: str, *, total: bool = False) -> Measure:
+    """Bytes a second of the median download, or of all together from the first byte to the last (``total``)."""
+    name = f"rate of a download {label}" if not total else f"rate of the downloads {label}"
+    rates = sorted(log.download_rates().tolist())
+    if not rates or not log.complete:
+        return Measure(None, name, "B/s", source="upstream log")
+    if not total:
+        return Measure(median(rates), name, "B/s", source="upstream log", samples=len(rates))
+    began, ended = log.start[log.start > 0].min(), log.finish[log.finish > 0].max()
+    value = float(log.bytes.sum() / (ended - began)) if ended > began else None
+    return Measure(value, name, "B/s", float(ended), "upstream log", len(rates))

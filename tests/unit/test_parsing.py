@@ -1,0 +1,72 @@
+"""Asking for files to be parsed, with an Airflow that is a list of DAGs."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from backpressure.airflow.configured import configured
+from backpressure.airflow.parsing import Asked, lags, parse_under, reparse
+
+
+class FakeAirflow:
+    """Lists DAGs and notes which files it was asked to parse."""
+
+    def __init__(self, **parsed: float | None) -> None:
+        self.parsed = parsed
+        self.asked: list[str] = []
+
+    def pages(self, path: str, key: str, **_: Any) -> list[dict[str, Any]]:
+        """The DAGs; ``b1`` and ``b2`` are of one file."""
+        assert (path, key) == ("/dags", "dags")
+        return [
+            {
+                "dag_id": dag_id,
+                "fileloc": f"/dags/{dag_id[0]}.py",
+                "file_token": f"token-{dag_id[0]}",
+                "last_parsed_time": None if at is None else datetime.fromtimestamp(at, UTC).isoformat(),
+            }
+            for dag_id, at in self.parsed.items()
+        ]
+
+    def request(self, method: str, path: str) -> None:
+        """Take a request to parse."""
+        assert method == "PUT"
+        self.asked.append(path)
+
+
+def test_each_file_is_asked_for_once() -> None:
+    """Two DAGs of one file are one request, and no more files are asked for than wanted."""
+    api: Any = FakeAirflow(c=1, b1=1, b2=1, a=1)
+    asked = reparse(api, most=2)
+    assert api.asked == ["/parseDagFile/token-a", "/parseDagFile/token-b"]
+    assert len(asked.dag_ids) == 2
+    assert len(reparse(api, most=9).dag_ids) == 3
+
+
+def test_the_lag_is_known_when_all_are_parsed() -> None:
+    """A file whose last parse lies before the question, or that has none, is still to come."""
+    asked = Asked(100.0, ("a", "c"))
+    assert lags(FakeAirflow(a=101.0, c=103.5), asked) == [1.0, 3.5]  # type: ignore[arg-type]  # what is asked of a client
+    assert lags(FakeAirflow(a=101.0, c=99.0), asked) == []  # type: ignore[arg-type]  # the same
+    assert lags(FakeAirflow(a=101.0, c=None), asked) == []  # type: ignore[arg-type]  # the same
+
+
+def test_waiting_for_files_and_for_a_load_ends_when_both_are_there() -> None:
+    """The lag is the last file's; whoever waits for what never comes is told after the time that was given."""
+    api: Any = FakeAirflow(a=time.time() + 5, b1=time.time() + 50)
+    answers = iter([False, True])
+    found = parse_under(api, 2, os.getpid(), until=lambda: next(answers))
+    assert 49 < found["lag"] < 51
+    assert found["parsers"] >= 0
+    with pytest.raises(TimeoutError, match="2 files were not parsed, or the load not there, within 0 s"):
+        parse_under(api, 2, os.getpid(), until=lambda: False, seconds=0)
+
+
+def test_a_setting_is_a_measure() -> None:
+    """What Airflow is configured to, with its name and where it comes from."""
+    assert (configured("core", "parallelism").value, configured("core", "parallelism").name) == (32, "parallelism")
+    assert configured("core", "parallelism").source == "configuration"
