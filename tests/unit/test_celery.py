@@ -40,6 +40,31 @@ def test_names_are_gathered_once(celery: FakeCelery) -> None:
     assert celery.clock.monotonic_ns() == 1_000_000_000
 
 
+def test_names_that_are_known_are_not_gathered(celery: FakeCelery) -> None:
+    """No time passes when the connection tells who there is, and a worker that is missing is missed."""
+    workers = Workers("redis://broker", names=["b@lab", "c@lab"], timeout=2.0, app=lambda _: celery, clock=celery.clock)
+    assert workers.names == ("b@lab", "c@lab")
+    assert celery.clock.monotonic_ns() == 0
+    with pytest.raises(WorkersError, match="no answer from c@lab"):
+        workers.serving("bulk")
+
+
+def test_a_worker_that_starts_is_asked_again(celery: FakeCelery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked before it listened is lost: the question is put once more."""
+    workers = Workers("redis://broker", timeout=20.0, app=lambda _: celery, clock=celery.clock)
+    celery.silent.add("a@lab")
+    heard = celery.broadcast
+
+    def broadcast(command: str, **options: object) -> object:
+        answers = heard(command, **options)  # type: ignore[arg-type]  # what the fake takes
+        celery.silent.clear()
+        return answers
+
+    monkeypatch.setattr(celery, "broadcast", broadcast)
+    assert workers.queues("a@lab") == ("fast", "shared")
+    assert celery.clock.monotonic_ns() == 5_000_000_000
+
+
 def test_a_silent_worker_is_named(celery: FakeCelery) -> None:
     """A worker that does not answer in time is an error and not an empty answer."""
     celery.silent.add("b@lab")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from operator import gt
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -61,7 +61,8 @@ class Workers:
 
     Args:
         broker: the broker's URL.
-        timeout: seconds to wait for an answer of a worker that is known.
+        names: of the workers there are; whoever answers, when left out.
+        timeout: seconds to wait for the answer of a worker, which may be starting.
         gathering: seconds to wait for all workers to answer when their names are asked for; only time tells that no
             further answer comes.
         app: makes the Celery app from the broker's URL; tests give their own.
@@ -72,24 +73,34 @@ class Workers:
         self,
         broker: str,
         *,
-        timeout: float = 20.0,
+        names: Iterable[str] = (),
+        timeout: float = 30.0,
         gathering: float = 1.0,
         app: Callable[[str], Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._broker = broker
+        self._known = tuple(names)
         self._timeout = timeout
         self._gathering = gathering
+        self._patience = min(5.0, timeout)
         self._make_app = app or _celery
         self._clock = clock or SystemClock()
 
     @classmethod
     def from_connection(cls, conn_id: str = CONNECTION_ID) -> Self:
-        """The workers inside a task, from an Airflow connection (host, or the path of a socket; port and password)."""
+        """The workers inside a task, from an Airflow connection.
+
+        It has a host, or the path of a socket; it may have port, password and schema (the database's number), and in
+        its extra the names of the ``workers``.
+        """
         from airflow.sdk import Connection  # noqa: PLC0415 - commands use this module without Airflow
 
         found = Connection.get(conn_id)
-        return cls(broker_url(found.host, found.port, found.password, found.schema))
+        return cls(
+            broker_url(found.host, found.port, found.password, found.schema),
+            names=found.extra_dejson.get("workers", ()),
+        )
 
     @classmethod
     def of(cls, api: AirflowClient, conn_id: str = CONNECTION_ID) -> Self:
@@ -114,9 +125,8 @@ class Workers:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Every worker that answers, in order; asked once."""
-        found = self._broadcast("ping", self._gathering)
-        return tuple(sorted(found))
+        """The workers there are, in order; where they are not known, those that answer when first asked."""
+        return tuple(sorted(self._known or self._broadcast("ping", self._gathering)))
 
     def status(self, *names: str) -> dict[str, Worker]:
         """Some workers, or all, as they are now.
@@ -137,6 +147,11 @@ class Workers:
             )
             for name in wanted
         }
+
+    def described(self, *names: str) -> dict[str, dict[str, Any]]:
+        """The same as plain values, which a task may return: Airflow wraps tuples."""
+        found = {name: asdict(worker) for name, worker in self.status(*names).items()}
+        return {name: one | {key: list(one[key]) for key in ("processes", "queues")} for name, one in found.items()}
 
     def queues(self, worker: str) -> tuple[str, ...]:
         """What a worker takes tasks from."""
@@ -221,14 +236,16 @@ class Workers:
         return self._make_app(self._broker)
 
     def _ask(self, command: str, names: Iterable[str]) -> dict[str, Any]:
-        wanted = list(names)
-        found = self._broadcast(command, self._timeout, wanted)
-        silent = [name for name in wanted if name not in found]
+        """What each of the workers answers; asked again until the time is over, since one that starts hears nothing."""
+        wanted, begun = list(names), self._now()
+        found: dict[str, Any] = {}
+        while silent := [name for name in wanted if name not in found]:
+            if self._now() - begun >= self._timeout:
+                break
+            found |= self._broadcast(command, self._patience, silent)
         if silent or not wanted:
             who = ", ".join(silent) or "no worker"
-            raise WorkersError(
-                f"{command}: no answer from {who} within {self._timeout:g} s. Is the lab up? ./lab status"
-            )
+            raise WorkersError(f"{command}: no answer from {who} within {self._timeout:g} s. Is it up? ./lab status")
         return found
 
     def _tell(self, command: str, worker: str, **arguments: Any) -> None:

@@ -185,6 +185,10 @@ class AirflowClient:
         """Mark a run ``success``, ``failed`` or ``queued``; its running tasks are ended."""
         self.patch(f"/dags/{dag_id}/dagRuns/{run_id}", {"state": state}, update_mask="state")
 
+    def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task instance ``success``, ``failed`` or ``skipped``; its process ends at its next heartbeat."""
+        self.patch(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", {"new_state": state})
+
     def task_instances(self, dag_id: str = "~", run_id: str = "~", **params: Any) -> list[Record]:
         """The task instances of a run, or of all runs with ``~``, as Airflow lists them."""
         return list(self.pages(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances", **params))

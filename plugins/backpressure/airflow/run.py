@@ -24,7 +24,8 @@ CONTROL: dict[str, Any] = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "
 
 TERMINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
 
-_CONFLICT = 409
+_CONFLICT, _NOT_FOUND = 409, 404
+_READING_SECONDS = 12.0
 
 T = TypeVar("T")
 Record = dict[str, Any]
@@ -269,6 +270,16 @@ class Run:
 
         return self.sample(read, until, seconds, every)
 
+    def sample_worker(self, worker: str, seconds: float, every: float = 0.5) -> list[Record]:
+        """How many tasks a Celery worker has ``active`` at each sample's instant ``at``, until it has none."""
+        seen: list[Record] = []
+
+        def read() -> Record:
+            seen.append({"active": self.workers.status(worker)[worker].active, "at": time.time()})
+            return seen[-1]
+
+        return self.sample(read, lambda: not seen[-1]["active"], seconds, every)
+
     def falls(self, gauge: str, since: float, until: float) -> list[float]:
         """How far each gauge whose name matches the pattern fell below what it was before, between two instants."""
         from backpressure.airflow.metrics import Metrics  # noqa: PLC0415 - not while a DAG file is parsed
@@ -304,6 +315,10 @@ class Run:
 
         return Timeline.from_runs(self.helper_runs(helper, label))
 
+    def failed(self, task_id: str) -> list[Record]:
+        """The instances of a task that have failed for good."""
+        return [record for record in self.records if (record["task_id"], record["state"]) == (task_id, "failed")]
+
     def result(self, task_id: str) -> Any:
         """What a task of this run returned; None when it returned nothing."""
         return self.api.xcom(self.dag_id, self.run_id, task_id)
@@ -313,6 +328,56 @@ class Run:
         indices = sorted(record["map_index"] for record in self.records if record["task_id"] == task_id)
         found = [self.api.xcom(self.dag_id, self.run_id, task_id, map_index=index) for index in indices]
         return [value for value in found if value is not None]
+
+    def with_results(self, *task_ids: str, helper: str | None = None) -> list[Record]:
+        """Instances of some tasks, of this run or its helper's runs, that returned something: each with ``result``."""
+        found = list(self.records)
+        if helper is not None:
+            runs = [run["dag_run_id"] for run in self.helper_runs(helper)]
+            found = [record for run_id in runs for record in self.api.task_instances(helper, run_id)]
+        ended = [record for record in found if record["task_id"] in task_ids and record["state"] == "success"]
+        results = (self.api.xcom(r["dag_id"], r["dag_run_id"], r["task_id"], map_index=r["map_index"]) for r in ended)
+        return [r | {"result": result} for r, result in zip(ended, results, strict=True) if result is not None]
+
+    def tries(self, task_id: str, map_index: int = -1) -> Timeline:
+        """Every try of one instance of a task, the last included; none where there is no such instance."""
+        from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
+
+        try:
+            found = self.api.get(f"{self._instance(task_id, map_index)}/tries")["task_instances"]
+        except AirflowError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            found = []
+        return Timeline.from_records(found)
+
+    # What people decide
+
+    def answer(self, task_id: str, *options: str, pool: str) -> list[Record]:
+        """Answer a task that awaits a person's input, after a look at its pool; returns the samples.
+
+        The look takes as long as a person would need to read the question. Airflow needs it too: the executor tells up
+        to ``[workers] min_heartbeat_interval`` later that the asking process has ended, and a task that was answered
+        and queued again by then is taken for one that died, and fails.
+        """
+        self.wait_for(lambda: self.states(task_id) == ["awaiting_input"], seconds=60)
+        samples = self.sample_pool(pool, until=lambda: False, seconds=_READING_SECONDS, every=1.0)
+        self.api.patch(f"{self._instance(task_id, -1)}/hitlDetails", {"chosen_options": list(options)})
+        return samples
+
+    def answered_by(self, task_id: str) -> str | None:
+        """Who answered a task that awaited a person's input; None when nobody did, or it never asked."""
+        try:
+            found = self.api.get(f"{self._instance(task_id, -1)}/hitlDetails")
+        except AirflowError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return None
+        user = found["responded_by_user"]
+        return str(user["name"]) if user else None
+
+    def _instance(self, task_id: str, map_index: int) -> str:
+        return f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/{map_index}"
 
 
 def _reset_lane(lane: str) -> None:

@@ -5,6 +5,7 @@ A pool that is there keeps its size, which a learner may have changed; ``./lab r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -61,6 +62,7 @@ def connections(context: Context) -> list[dict[str, Any]]:
         "connection_id": CONNECTION_ID,
         "conn_type": "redis",
         "host": str(context.layout.sockets / "valkey.sock"),
+        "extra": json.dumps({"workers": [f"{worker.name}@lab" for worker in manifest.load().workers]}),
         "description": "the broker of the Celery workers",
     }
     return [

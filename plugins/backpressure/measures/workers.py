@@ -1,0 +1,98 @@
+"""Measures of who ran what: task instances, and the processes that each says it descends from.
+
+The process table is a witness of its own: Airflow records a task instance's queue, but not which worker ran it. Here a
+record is a task instance as Airflow lists it, with the pids of its ancestors as ``result``, and workers are what
+``Workers.described`` tells: for each name ``pid``, its main process, and ``queues``, those that it serves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from backpressure.measures.measure import Measure
+
+__all__ = ["at_home", "queues_used", "ran_under", "smallest_share", "unserved", "workers_at_work"]
+
+PROCESSES = "process table"
+CELERY = "Celery"
+Record = Mapping[str, Any]
+Workers = Mapping[str, Mapping[str, Any]]
+
+
+def ran_under(record: Record, workers: Workers) -> str | None:
+    """The worker whose main process is an ancestor of the task's; None when it is none of them."""
+    return next((name for name, worker in workers.items() if worker["pid"] in record["result"]), None)
+
+
+def at_home(records: Sequence[Record], workers: Workers, label: str) -> Measure:
+    """Which part of the task instances ran under a worker that serves the queue they are in, from 0 to 1."""
+    strays = []
+    for record in records:
+        worker = ran_under(record, workers)
+        if worker is None or record["queue"] not in workers[worker]["queues"]:
+            strays.append(f"{_name(record)} ran under {worker or 'no worker'}")
+    share = 1 - len(strays) / len(records) if records else None
+    name = f"{label} run by a worker of their queue"
+    return Measure(share, name, source=PROCESSES, samples=len(records), detail="".join(strays[:1]))
+
+
+def workers_at_work(records: Iterable[Record], workers: Workers, label: str) -> Measure:
+    """How many workers ran at least one of the task instances; no value when none ran under a worker."""
+    counts = _counts(records, workers)
+    value = len(counts) or None
+    return Measure(value, f"workers that ran {label}", source=PROCESSES, samples=counts.total(), detail=_told(counts))
+
+
+def smallest_share(
+    records: Iterable[Record],
+    workers: Workers,
+    label: str,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+) -> Measure:
+    """The share of the worker that ran fewest of them, or of those that started between two instants.
+
+    It is 0 when one of the workers ran none.
+    """
+    counts = _counts((record for record in records if _started(record, since, until)), workers)
+    least = min((counts[name] for name in workers), default=0)
+    share = least / counts.total() if counts else None
+    name = f"smallest share of {label}"
+    return Measure(share, name, source=PROCESSES, samples=counts.total(), detail=_told(counts))
+
+
+def queues_used(records: Iterable[Record], label: str) -> Measure:
+    """In how many different queues the task instances were; no value when there are none."""
+    queues = [record["queue"] for record in records]
+    value = len(set(queues)) or None
+    return Measure(value, f"queues that {label} was in", samples=len(queues), detail=", ".join(sorted(set(queues))))
+
+
+def unserved(queues: Iterable[str], workers: Workers) -> Measure:
+    """How many of the queues no worker serves; no value when the workers serve none at all."""
+    served = {queue for worker in workers.values() for queue in worker["queues"]}
+    missing = sorted(set(queues) - served)
+    detail = f"nobody serves {', '.join(missing)}" if missing and served else ""
+    value = len(missing) if served else None
+    return Measure(value, "queues without a worker", source=CELERY, samples=len(workers), detail=detail)
+
+
+def _counts(records: Iterable[Record], workers: Workers) -> Counter[str]:
+    return Counter(name for name in (ran_under(record, workers) for record in records) if name)
+
+
+def _started(record: Record, since: float | None, until: float | None) -> bool:
+    at = datetime.fromisoformat(record["start_date"]).timestamp()
+    return (since is None or at >= since) and (until is None or at < until)
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} ran {count}" for name, count in sorted(counts.items()))
+
+
+def _name(record: Record) -> str:
+    return f"{record['task_id']}[{record['map_index']}]" if record["map_index"] >= 0 else str(record["task_id"])
