@@ -23,6 +23,7 @@ from backpressure.airflow import Admission, LimitedMixin, LimitedOperator, limit
 from backpressure.airflow.connection import ConnectionStorage
 from backpressure.airflow.trigger import TurnTrigger
 from backpressure.clock import ManualClock
+from backpressure.errors import BulkheadFullError, StorageUnavailableError
 
 pytest_plugins = ["support.connections"]
 
@@ -314,6 +315,64 @@ def test_a_cancelled_trigger_leaves_the_queue(shared: ConnectionStorage) -> None
     asyncio.run(cancel())
     assert bulkhead.count() == (1, 0)
     held.release()
+
+
+def test_a_storage_that_is_away_is_asked_again(shared: ConnectionStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its state can't be reached a trigger goes on waiting: the task neither fails nor is woken for nothing."""
+    breaker, bulkhead = CircuitBreaker("partner", shared), Bulkhead("partner", 1, shared)
+    working = ConnectionStorage.run_async
+    for admission, waits_for in ((Admission(breaker=breaker), "breaker"), (Admission(bulkhead=bulkhead), "bulkhead")):
+        left = [StorageUnavailableError("away"), StorageUnavailableError("still away")]
+
+        async def run_async(self: ConnectionStorage, *asked: Any, _left: list[Exception] = left, **how: Any) -> Any:
+            if _left:
+                raise _left.pop()
+            return await working(self, *asked, **how)
+
+        monkeypatch.setattr(ConnectionStorage, "run_async", run_async)
+        before = _clock(shared).now_ns()
+        trigger = TurnTrigger(admission.to_dict(), list(admission.first_turn()), 0.0, waits_for, fraction=0.0)
+        event = asyncio.run(fired(trigger))
+        assert left == []
+        assert _clock(shared).now_ns() > before
+        assert (event[2] is not None) == (waits_for == "bulkhead")
+
+
+def test_a_trigger_gives_up_at_max_wait_and_the_task_says_why(shared: ConnectionStorage) -> None:
+    """A bulkhead that stays full: the task is woken in time to fail with the bulkhead's own refusal."""
+    bulkhead = Bulkhead("partner", 1, shared, lease=600)
+    with DAG("d", schedule=None):
+        admission = Admission(bulkhead=bulkhead, max_wait=20)
+        task = LimitedOperator(task_id="t", python_callable=work, admission=admission)
+    held = bulkhead.acquire()
+    before = _clock(shared).now_ns()
+    waiting = execute(task)
+    event = asyncio.run(fired(travelled(waiting)))
+    assert (_clock(shared).now_ns() - before) / 1e9 == pytest.approx(20, abs=0.5)
+    with pytest.raises(BulkheadFullError):
+        resume(task, waiting, event)
+    held.release()
+
+
+def test_a_breaker_opened_by_an_operator_is_watched(shared: ConnectionStorage) -> None:
+    """Forced open it has no end: the trigger looks again every few seconds, and wakes the task once it is reset."""
+    breaker = CircuitBreaker("partner", shared)
+    breaker.force_open()
+    admission = Admission(breaker=breaker, spread=0)
+
+    async def watch() -> float:
+        clock = _Stepped(_clock(shared))
+        shared.clock = clock
+        begin = clock.now_ns()
+        trigger = TurnTrigger(admission.to_dict(), list(admission.first_turn()), 0.0, "breaker", fraction=0.0)
+        waiting = asyncio.create_task(fired(trigger))
+        await clock.sleep_async(62)
+        assert not waiting.done()
+        breaker.reset()
+        await waiting
+        return (clock.now_ns() - begin) / 1e9
+
+    assert 62 <= asyncio.run(watch()) <= 70
 
 
 async def _waiting(bulkhead: Bulkhead, callers: int) -> None:
