@@ -200,7 +200,8 @@ class BareComponents(Stack):
         postgres.create_cluster(self.layout, secrets)
         self.launch(postgres.server_command(self.layout), dict(os.environ))
         postgres.wait_until_ready(self.layout, secrets, 30)
-        postgres.create_databases(self.layout, secrets)
+        with contextlib.closing(postgres.connect(self.layout, secrets)) as connection:
+            postgres.create_databases(connection, secrets.roles())
         settings.write(self.layout, secrets, {})
         env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
             "AIRFLOW_HOME": str(self.layout.airflow_home),

@@ -9,6 +9,7 @@ import sys
 from backpressure import pools
 from rich.console import Console
 
+from backpressure_lab import manifest
 from backpressure_lab.cli import session
 from backpressure_lab.errors import NOT_AS_EXPECTED, LabError
 from backpressure_lab.stack import bootstrap, lab
@@ -55,7 +56,7 @@ def reset(*, pools: bool, everything: bool) -> int:
 
 def _reset_pools(layout: Layout) -> int:
     with session.reach(layout) as api:
-        for name, change in pools.ensure_all(api, bootstrap.specs(), resize_existing=True).items():
+        for name, change in pools.ensure_all(api, bootstrap.specs(manifest.load()), resize_existing=True).items():
             print(f"{name}: {change}")
     return 0
 

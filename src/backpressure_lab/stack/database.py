@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from importlib.metadata import version
 
@@ -13,7 +14,8 @@ from backpressure_lab.stack.context import Context
 def main() -> None:
     """Make roles and databases, whose rights may have changed; then Airflow's tables, unless this Airflow made them."""
     context = Context.load()
-    postgres.create_databases(context.layout, context.secrets)
+    with contextlib.closing(postgres.connect(context.layout, context.secrets)) as connection:
+        postgres.create_databases(connection, context.secrets.roles())
     stamp = context.layout.database / "airflow-version.json"
     current = {"apache-airflow-core": version("apache-airflow-core")}
     if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == current:

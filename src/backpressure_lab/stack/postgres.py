@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +22,8 @@ from backpressure_lab.stack.secrets import Secrets
 
 # The lessons exhaust this role's connections on purpose; superuser and Airflow keep theirs.
 LAB_CONNECTION_LIMIT = 12
+# Each has a database of its own name.
+ROLES = ("airflow", "lab", "backpressure")
 
 _SERVER_SETTINGS = {
     "listen_addresses": "",
@@ -120,26 +123,22 @@ def is_ready(layout: Layout, secrets: Secrets) -> bool:
     return True
 
 
-def create_databases(layout: Layout, secrets: Secrets) -> None:
-    """Make the roles and databases of Airflow, the lessons' application and the limiters; safe to call again."""
-    roles = {
-        "airflow": (secrets.airflow_password, -1),
-        "lab": (secrets.lab_password, LAB_CONNECTION_LIMIT),
-        "backpressure": (secrets.backpressure_password, -1),
-    }
-    connection = connect(layout, secrets)
-    try:
-        with connection.cursor() as cursor:
-            for name, (password, limit) in roles.items():
-                _create_role(connection, name, password, limit)
-                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
-                if cursor.fetchone() is None:
-                    cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(sql.Identifier(name)))
-            # The lessons look at other sessions' states and ages, also without taking one of their own role's
-            # connections.
-            cursor.execute("GRANT pg_monitor TO lab, backpressure")
-    finally:
-        connection.close()
+def create_databases(connection: extensions.connection, passwords: Mapping[str, str]) -> None:
+    """Make the roles and databases of Airflow, the lessons' application and the limiters; safe to call again.
+
+    Args:
+        connection: a superuser's, in autocommit.
+        passwords: one for each of ``ROLES``.
+    """
+    with connection.cursor() as cursor:
+        for name in ROLES:
+            _create_role(connection, name, passwords[name], LAB_CONNECTION_LIMIT if name == "lab" else -1)
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+            if cursor.fetchone() is None:
+                cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(sql.Identifier(name)))
+        # The lessons look at other sessions' states and ages, also without taking one of their own role's
+        # connections.
+        cursor.execute("GRANT pg_monitor TO lab, backpressure")
 
 
 def _create_role(connection: extensions.connection, name: str, password: str, limit: int) -> None:

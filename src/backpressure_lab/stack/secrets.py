@@ -27,6 +27,10 @@ class Secrets:
     jwt_secret: str
     control_token: str
 
+    def roles(self) -> dict[str, str]:
+        """The passwords of PostgreSQL's roles, by their names."""
+        return {"airflow": self.airflow_password, "lab": self.lab_password, "backpressure": self.backpressure_password}
+
     @classmethod
     def generate(cls) -> Secrets:
         """New random secrets; the Fernet key is 32 bytes in URL-safe base64, as Airflow asks for."""
