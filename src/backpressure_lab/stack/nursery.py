@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from backpressure_lab.stack import preloaded
 from backpressure_lab.stack.processes import ProcessId
 
 PRELOADED = (
@@ -26,27 +27,10 @@ PRELOADED = (
     "airflow.cli.commands.dag_processor_command",
     "airflow.cli.commands.triggerer_command",
     "backpressure_lab.stack.database",
-    # What DAG files import: the forks that parse them and run their tasks have it already.
-    "airflow.providers.standard.operators.python",
     # What Airflow itself imports to find a file's dependencies on other DAGs, at every parse.
     "airflow.providers.standard.operators.trigger_dagrun",
     "airflow.providers.standard.sensors.external_task",
-    "backpressure.adaptive.pool_controller",
-    "backpressure.airflow.backlog",
-    "backpressure.airflow.connection",
-    "backpressure.airflow.evidence",
-    "backpressure.airflow.upstream",
-    "backpressure.breaker.last_good",
-    "backpressure.limiter.limiter",
-    "backpressure.measures.breaker",
-    "backpressure.measures.degraded",
-    "backpressure.measures.samples",
-    "backpressure.measures.scaling",
-    "backpressure.measures.shedding",
-    "backpressure.measures.upstream",
-    "backpressure.shedding.log",
-    "backpressure.storage.postgres",
-    "backpressure.timeline",
+    *preloaded.TASKS,
 )
 
 
