@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from backpressure_lab.metrics.forward import Forwarder
 from backpressure_lab.metrics.server import Receiver
 from backpressure_lab.upstream.service import HeldClock, arguments, read_token, run, serve
 
@@ -17,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments("metrics", argv, udp=True)
 
     async def listen() -> None:
-        receiver = Receiver(HeldClock())
+        forward = Forwarder(*options.forward) if options.forward else None
+        receiver = Receiver(HeldClock(), forward=forward)
 
         async def ready(port: int) -> str:
             udp_port = await receiver.listen(options.host, port if options.udp_port is None else options.udp_port)

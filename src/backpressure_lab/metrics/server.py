@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from backpressure_lab.metrics.forward import Forwarder
 from backpressure_lab.metrics.parser import parse_packet
 from backpressure_lab.metrics.store import Store
 from backpressure_lab.upstream.fields import FieldError
@@ -27,9 +28,10 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 class Receiver(asyncio.DatagramProtocol):
     """Takes datagrams into a store and answers for it over HTTP."""
 
-    def __init__(self, clock: Clock, store: Store | None = None) -> None:
+    def __init__(self, clock: Clock, store: Store | None = None, forward: Forwarder | None = None) -> None:
         self._clock = clock
         self._store = store or Store()
+        self._forward = forward
         self._transport: asyncio.DatagramTransport | None = None
         self._started_at = clock()
         self._counts = dict.fromkeys(("packets", "bytes", "metrics", "malformed", "unsupported"), 0)
@@ -62,6 +64,8 @@ class Receiver(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:  # noqa: ARG002  # the protocol's
         """Take one datagram."""
         now = self._clock()
+        if self._forward is not None:
+            self._forward.send(data)
         packet = parse_packet(data)
         for sample in packet.samples:
             self._store.add(sample, now)
@@ -96,6 +100,7 @@ class Receiver(asyncio.DatagramProtocol):
                 "now": self._clock(),
                 "started_at": self._started_at,
                 **self._counts,
+                "forwarded": self._forward.sent if self._forward is not None else 0,
                 "series": len(self._store),
                 "points": self._store.points,
                 "evicted_series": self._store.evicted,
@@ -114,6 +119,8 @@ class Receiver(asyncio.DatagramProtocol):
         }
 
     async def _close(self, _: web.Application) -> None:
+        if self._forward is not None:
+            self._forward.close()
         if self._transport:
             self._transport.close()
 

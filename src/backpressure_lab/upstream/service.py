@@ -158,13 +158,14 @@ def make_application(name: str, clock: Clock) -> web.Application:
 
 
 def arguments(name: str, argv: Sequence[str] | None, *, udp: bool = False) -> argparse.Namespace:
-    """Parse a service's command line: host, port, token_file and, with ``udp``, udp_port."""
+    """Parse a service's command line: host, port, token_file and, with ``udp``, udp_port and forward."""
     parser = argparse.ArgumentParser(prog=f"python -m backpressure_lab.{name}", allow_abbrev=False)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=port_number, required=True, help="TCP port; 0 takes a free one")
     parser.add_argument("--token-file", type=Path, required=True, help="file that holds the bearer token")
     if udp:
         parser.add_argument("--udp-port", type=port_number, help="UDP port; 0 takes a free one (default: the TCP port)")
+        parser.add_argument("--forward", type=host_and_port, help="another StatsD server that gets every datagram, too")
     return parser.parse_args(argv)
 
 
@@ -174,6 +175,14 @@ def port_number(text: str) -> int:
     if not text.isdecimal() or int(text) > highest:
         raise argparse.ArgumentTypeError(f"{text!r} is no port number from 0 to {highest}")
     return int(text)
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Read ``host:port``."""
+    host, _, port = text.rpartition(":")
+    if not host:
+        raise argparse.ArgumentTypeError(f"{text!r} is not host:port")
+    return host, port_number(port)
 
 
 async def serve(app: web.Application, host: str, port: int, ready: Callable[[int], Awaitable[str]]) -> None:
