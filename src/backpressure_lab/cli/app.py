@@ -23,6 +23,10 @@ dev = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="For authors
 app.add_typer(dev, name="dev")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="Another Airflow than this lab's; with LAB_TOKEN, or LAB_USER and LAB_PASSWORD."),
+]
 
 
 @app.command()
@@ -94,12 +98,13 @@ def run(
     item: Annotated[str, typer.Argument(help="An id such as 106.2.1, or a dag_id.")],
     *,
     scenario: Annotated[str | None, typer.Option("--scenario", "-s", help="Another than the default one.")] = None,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Run one lesson and show what happened, finding by finding."""
     from backpressure_lab.cli import lessons
 
-    raise typer.Exit(lessons.run(item, scenario=scenario, as_json=as_json))
+    raise typer.Exit(lessons.run(item, scenario=scenario, as_json=as_json, url=url))
 
 
 @app.command()
@@ -117,12 +122,15 @@ def prove(
         typer.Option("--jobs", "-j", min=1, help="How many lessons at once; what the machine bears if left out."),
     ] = None,
     repeat: Annotated[int, typer.Option(min=1, help="How often each scenario is run.")] = 1,
+    url: Url = None,
 ) -> None:
     """Run every scenario of each lesson, several side by side, and compare with what the manifest says."""
     from backpressure_lab.cli import proofs
 
     reports = proofs.Reports(json_file, junit, html)
-    raise typer.Exit(proofs.prove(items or [], everything=everything, jobs=jobs, repeat=repeat, reports=reports))
+    raise typer.Exit(
+        proofs.prove(items or [], everything=everything, jobs=jobs, repeat=repeat, reports=reports, url=url)
+    )
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -135,6 +143,14 @@ def test(
     from backpressure_lab.cli import maintenance
 
     raise typer.Exit(maintenance.test(context.args, fast=fast))
+
+
+@app.command(name="compose-env")
+def compose_env() -> None:
+    """Generate the secrets of the cluster into .env, for docker compose."""
+    from backpressure_lab.cli import cluster
+
+    raise typer.Exit(cluster.compose_env())
 
 
 @dev.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from backpressure.airflow.client import AirflowClient
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -87,13 +86,17 @@ def choose(item: Item, scenario: str | None) -> str:
     return scenario
 
 
-def run(reference: str, *, scenario: str | None, as_json: bool) -> int:
+def run(reference: str, *, scenario: str | None, as_json: bool, url: str | None = None) -> int:
     """Run one lesson and show its picture, its findings and its verdict."""
     layout, item = Layout.of(), manifest.load().item(reference)
     chosen = choose(item, scenario)
     console = Console(stderr=as_json)
-    with session.airflow(layout, quiet=as_json) as api:
-        result = _run_showing(console, layout, api, item, chosen, quiet=as_json)
+    if url is not None and item.local:
+        raise LabError(
+            f"{item.id} needs {item.local}, which another deployment has not.\nRun it here: ./lab run {item.id}"
+        )
+    with session.opened(layout, url, quiet=as_json) as airflow:
+        result = _run_showing(console, airflow, item, chosen, quiet=as_json)
     result.keep(layout)
     if as_json:
         print(json.dumps(result.as_json(), indent=1))
@@ -102,23 +105,18 @@ def run(reference: str, *, scenario: str | None, as_json: bool) -> int:
     return result.code
 
 
-def _run_showing(
-    console: Console, layout: Layout, api: AirflowClient, item: Item, scenario: str, *, quiet: bool
-) -> Result:
-    def alive() -> bool:
-        return lab.is_up(layout)
-
+def _run_showing(console: Console, airflow: session.Session, item: Item, scenario: str, *, quiet: bool) -> Result:
     if quiet or not console.is_terminal:
         if not quiet:
             console.print(f"{item.id} {item.title}: running scenario {scenario}", highlight=False)
-        return runner.run(api, item, scenario, alive=alive)
+        return runner.run(airflow.api, item, scenario, alive=airflow.alive)
     with console.status(f"{item.id} {scenario}") as line:
 
         def progress(phase: str, states: Counter[str]) -> None:
             counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
             line.update(f"{item.id} {scenario}: {phase}  {counts}")
 
-        return runner.run(api, item, scenario, progress, alive)
+        return runner.run(airflow.api, item, scenario, progress, airflow.alive)
 
 
 def show(console: Console, result: Result) -> None:

@@ -22,7 +22,6 @@ from backpressure_lab.lessons.prover import Prover
 from backpressure_lab.lessons.result import AS_EXPECTED, Result, load_kept
 from backpressure_lab.lessons.schedule import Width
 from backpressure_lab.manifest import Item
-from backpressure_lab.stack import lab
 from backpressure_lab.stack.layout import Layout
 
 
@@ -40,14 +39,24 @@ class Reports:
         return self.json == Path("-")
 
 
-def prove(references: list[str], *, everything: bool, jobs: int | None, repeat: int, reports: Reports) -> int:
+def prove(
+    references: list[str],
+    *,
+    everything: bool,
+    jobs: int | None,
+    repeat: int,
+    reports: Reports,
+    url: str | None = None,
+) -> int:
     """Run every scenario of the items, several items side by side, and show verdict by verdict, then the total."""
     layout, course = Layout.of(), manifest.load()
     items = _chosen(course, references, everything=everything)
     console = Console(quiet=reports.to_stdout)
     begun = time.monotonic()
-    with session.airflow(layout, quiet=reports.to_stdout) as api:
-        prover = Prover(api, items, Width.of(jobs), repeat, alive=lambda: lab.is_up(layout))
+    if url is not None:
+        items = _portable(console, items)
+    with session.opened(layout, url, quiet=reports.to_stdout) as airflow:
+        prover = Prover(airflow.api, items, Width.of(jobs), repeat, alive=airflow.alive)
         with _shown(console, prover):
             for result in prover.results():
                 result.keep(layout)
@@ -68,6 +77,15 @@ def _chosen(course: manifest.Course, references: list[str], *, everything: bool)
         if not item.written:
             raise LabError(f"{item.id} {item.title} is not written yet.\nSee what is: ./lab list")
     return items
+
+
+def _portable(console: Console, items: list[Item]) -> list[Item]:
+    """The items that can run on another deployment; says which are left out, and why."""
+    for item in items:
+        if item.local:
+            words = f"○ {item.id:<18} left out: it needs {item.local}, which only ./lab up has here"
+            console.print(words, highlight=False, markup=False)
+    return [item for item in items if not item.local]
 
 
 def _shown(console: Console, prover: Prover) -> AbstractContextManager[Any]:

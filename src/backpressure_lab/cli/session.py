@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from backpressure.airflow.client import AirflowClient, AirflowError, AirflowUnreachableError
 
-from backpressure_lab.cli import stack
+from backpressure_lab.cli import elsewhere, stack
 from backpressure_lab.errors import LabError, NotRunningError
 from backpressure_lab.stack import bootstrap, lab
 from backpressure_lab.stack.context import Context
@@ -16,6 +17,30 @@ from backpressure_lab.stack.layout import Layout
 
 # A restarted API server answers again within this time.
 _PATIENCE = 45.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """A client of an Airflow, and a way to ask whether that is still there."""
+
+    api: AirflowClient
+    alive: Callable[[], bool]
+
+
+@contextmanager
+def opened(layout: Layout, url: str | None, *, quiet: bool) -> Iterator[Session]:
+    """The Airflow at ``url``, or this checkout's lab, which is started in the background when it is not running.
+
+    Raises:
+        NotRunningError: it is not running and could not be started, or it went away meanwhile.
+        LabError: what is at ``url`` is not an Airflow that can run the course.
+    """
+    if url is None:
+        with airflow(layout, quiet=quiet) as api:
+            yield Session(api, lambda: lab.is_up(layout))
+    else:
+        with elsewhere.airflow(url) as api:
+            yield Session(api, lambda: True)
 
 
 @contextmanager

@@ -143,6 +143,7 @@ def _item(table: Table, folders: dict[str, str]) -> Item:
         written=table.flag("written", default=False),
         creates_pools=table.texts("creates_pools", default=()),
         reserves=table.texts("reserves", default=()),
+        local=table.text("local", default=""),
         negative_controls=MappingProxyType(table.named_texts("negative_controls")),
         line=table.line,
     )

@@ -1,0 +1,62 @@
+"""Whether a service of the cluster is healthy: ``… -m backpressure_lab.cluster.healthy QUESTION``, exit code 0 or 1.
+
+The question is a URL, which must answer 200; a component of Airflow's own health page (``metadatabase``,
+``dag_processor``, ``triggerer``), which must be healthy; or ``worker``: this host's Celery worker must answer a ping.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from http.client import HTTPException
+from urllib.request import urlopen
+
+from backpressure_lab.cluster import places
+
+_SECONDS = 5.0
+
+
+def answers(url: str) -> bool:
+    """Whether the URL answers 200."""
+    try:
+        with urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - the compose file's own addresses
+            return bool(answer.status == 200)  # noqa: PLR2004 - OK
+    except (OSError, HTTPException):
+        return False
+
+
+def component(name: str, url: str) -> bool:
+    """Whether Airflow calls one of its components healthy."""
+    try:
+        with urlopen(f"{url}/api/v2/monitor/health", timeout=_SECONDS) as answer:  # noqa: S310 - the same
+            told = json.load(answer).get(name) or {}
+    except (OSError, HTTPException, ValueError):
+        return False
+    return bool(told.get("status") == "healthy")
+
+
+def worker(broker: str, name: str) -> bool:
+    """Whether the Celery worker of this name answers."""
+    from celery import Celery  # noqa: PLC0415 - the other questions need no Celery
+
+    with Celery(broker=broker, set_as_current=False) as app:
+        try:
+            return bool(app.control.ping(destination=[name], timeout=_SECONDS))
+        except (OSError, *app.connection().connection_errors):
+            return False
+
+
+def main(question: str) -> int:
+    """Ask, and answer by the exit code."""
+    if question == "worker":
+        host = os.environ.get("HOSTNAME", socket.gethostname())
+        return int(not worker(os.environ["AIRFLOW__CELERY__BROKER_URL"], f"celery@{host}"))
+    if question.startswith("http://"):
+        return int(not answers(question))
+    return int(not component(question, places.airflow_url()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
