@@ -9,6 +9,7 @@ come from their pip packages.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ from backpressure_lab.stack import processes
 from backpressure_lab.stack.processes import ProcessId
 
 ROOT = Path(__file__).parents[2]
+_PR_SET_PDEATHSIG = 1
 _HEALTHY_WITHIN = 180.0
 _DONE_WITHIN = 180.0
 
@@ -40,6 +42,12 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when the test run is gone, however it went (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 class NativeCluster:
@@ -162,6 +170,7 @@ class NativeCluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, and no thread holds a lock here
             )
 
     def _start_postgres(self) -> None:
