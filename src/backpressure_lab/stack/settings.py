@@ -76,8 +76,8 @@ def course_settings(layout: Layout) -> Settings:
             "extra_celery_config": json.dumps({"imports": preloaded.TASKS}),
         },
         "workers": {
-            # A task's supervisor that misses its end by an instant sleeps until the next heartbeat, and keeps a process of
-            # the executor from the next task: for a second instead of five.
+            # A supervisor that misses its task's end by an instant sleeps until the next heartbeat, and keeps a process
+            # of the executor from the next task: for a second instead of five.
             "min_heartbeat_interval": "1",
         },
         "metrics": {"statsd_on": "True"},
