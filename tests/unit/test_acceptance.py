@@ -52,7 +52,11 @@ def tape_of(scenario: str) -> Tape:
     samples = [{"at": 1.0, "occupied": SLOTS[scenario]}]
     entries = [Entry("airflow", ["GET", path, {"params": {"limit": 100, "offset": 0}}], {"told": listing})]
     for task_id, value in (("probe", {"slots": SLOTS[scenario], "samples": samples}), ("work", SLOTS[scenario])):
-        question = ["GET", f"{path}/{task_id}/xcomEntries/return_value", {"params": {"deserialize": False}}]
+        question = [
+            "GET",
+            f"{path}/{task_id}/xcomEntries/return_value",
+            {"params": {"deserialize": False, "map_index": -1}},
+        ]
         entries.append(Entry("airflow", question, {"told": {"value": value}}))
     return Tape(ITEM.dag_id, "r", {"scenario": scenario}, entries)
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def check(course: Course, *, fix: bool) -> Iterator[Problem]:
-    """Whether ``docker-compose.yml`` is in step; with ``fix`` it is rendered anew."""
+    """Whether ``docker-compose.yml``, of a course that has an image, is in step; with ``fix`` it is rendered anew."""
+    if not (course.root / "Dockerfile").exists():
+        return
     path, wanted = course.root / compose.FILE, compose.render(course)
     found = path.read_text(encoding="utf-8") if path.exists() else ""
     if found == wanted:

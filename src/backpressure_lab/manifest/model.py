@@ -91,9 +91,9 @@ class Item:
         cost: Seconds that a run takes, roughly, for packing runs side by side; None while unknown.
         written: Whether the DAG file is there. What is not written counts nowhere as done.
         creates_pools: Pools that the lesson makes, or leaves missing, itself.
+        line: Where the manifest describes the item.
         local: What of the local lab's machine the lesson needs, so that it cannot run on another deployment; empty if
             it can run anywhere.
-        line: Where the manifest describes the item.
     """
 
     id: str
@@ -112,8 +112,8 @@ class Item:
     creates_pools: tuple[str, ...]
     reserves: tuple[str, ...]
     negative_controls: Mapping[str, str] = field(hash=False)
-    local: str
     line: int = field(compare=False)
+    local: str = ""
 
     @property
     def dag_id(self) -> str:
