@@ -27,6 +27,12 @@ def test_what_no_sample_can_see_is_no_passing() -> None:
     assert samples_until_alert(SAMPLES, depth, 4, [2.5]).value == 1
 
 
+def test_an_alert_of_what_passed_shortly_is_a_true_one() -> None:
+    """What may be missed may also be seen, and the alert that tells of it is not early."""
+    depth = curve((0, 0), (0.4, 9), (0.7, 0), (2.1, 9), (3.4, 0))
+    assert samples_until_alert(SAMPLES, depth, 4, [0.5]).value == 1
+
+
 def test_without_alert_or_passing_there_is_no_value() -> None:
     """A queue that stays below the threshold, a monitor that says nothing, and no samples at all."""
     assert samples_until_alert(SAMPLES, curve((0, 3)), 4, [1.0]).value is None

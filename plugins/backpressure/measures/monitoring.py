@@ -27,7 +27,8 @@ def alerts_sent(alerts: Sequence[float], samples: Samples) -> Measure:
 def samples_until_alert(samples: Samples, curve: Curve, threshold: float, alerts: Sequence[float]) -> Measure:
     """How many samples were taken from the instant at which a curve passed a threshold until the first alert.
 
-    What passes for less than two samples' time no monitor has to see. An alert before that counts as -1.
+    What passes for less than two samples' time no monitor has to see, but it may. An alert of nothing, before the first
+    passing that it had to see, counts as -1.
     There is no value without alert, or without passing.
 
     Args:
@@ -37,8 +38,7 @@ def samples_until_alert(samples: Samples, curve: Curve, threshold: float, alerts
         alerts: their instants.
     """
     name = "samples from passing the threshold to the alert"
-    passed = _passed(samples, curve, threshold)
-    if not alerts or passed is None:
+    if not alerts or (passed := _passed(samples, curve, threshold, min(alerts))) is None:
         return Measure(None, name, source=ALERTS)
     alert = min(alerts)
     taken = sum(passed <= sample["at"] <= alert for sample in samples)
@@ -59,13 +59,14 @@ def last(samples: Samples, key: str, name: str, source: str) -> Measure:
     return Measure(samples[-1][key], name, at=samples[-1]["at"], source=source, samples=len(samples))
 
 
-def _passed(samples: Samples, curve: Curve, threshold: float) -> float | None:
+def _passed(samples: Samples, curve: Curve, threshold: float, alert: float) -> float | None:
+    """Since when the curve was above the threshold, the first time that lasted or that the alert fell into."""
     gaps = [later["at"] - earlier["at"] for earlier, later in pairwise(samples)]
     if not gaps:
         return None
     since = None
     for at, value in zip(curve.times.tolist(), curve.values.tolist(), strict=True):
-        if since is not None and at - since >= 2 * median(gaps):
+        if since is not None and (at - since >= 2 * median(gaps) or since <= alert < at):
             return float(since)
         since = (at if since is None else since) if value > threshold else None
     return since
