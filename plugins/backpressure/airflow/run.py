@@ -25,7 +25,7 @@ CONTROL: dict[str, Any] = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "
 TERMINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 _CONFLICT, _NOT_FOUND = 409, 404
-_READING_SECONDS = 12.0
+_READING_SECONDS = 6.0
 
 T = TypeVar("T")
 Record = dict[str, Any]
