@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from typing import Any
 
 import pytest
 from backpressure.airflow.client import AirflowClient
-from support.lab import wait_until
+from support.lab import Lab, wait_until
 from support.native_cluster import NativeCluster
 
 from backpressure_lab import manifest
+from backpressure_lab.cli import elsewhere
 from backpressure_lab.cluster.services import worker_name
 
 pytestmark = pytest.mark.live
@@ -21,6 +23,8 @@ pytestmark = pytest.mark.live
 COURSE = manifest.load()
 # The fourth queue's worker has a profile of its own: it reserves a device.
 QUEUES = [queue.name for queue in COURSE.queues if queue.name != "gpu"]
+# Lessons that need no more than the cluster has, of different sections.
+PROVED = ("106.2.1", "106.4.2")
 DAG = textwrap.dedent(
     """
     import os
@@ -49,7 +53,10 @@ DAG = textwrap.dedent(
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[NativeCluster]:
     """Two schedulers, a worker for each queue that every machine can serve, and everything else once."""
-    with tempfile.TemporaryDirectory(prefix="cluster-") as folder, NativeCluster(Path(folder)) as native:
+    with (
+        tempfile.TemporaryDirectory(prefix="cluster-") as folder,
+        NativeCluster(Path(folder), WORKER_CONCURRENCY="12") as native,
+    ):
         (native.home / "work" / "cluster_probe.py").write_text(DAG.format(queues=QUEUES), encoding="utf-8")
         native.up({worker_name(queue): 1 for queue in QUEUES})
         yield native
@@ -93,6 +100,17 @@ def test_a_task_runs_where_its_queue_is_served(api: AirflowClient) -> None:
     wait_until(lambda: _over(api, "queues"), 180, "the run of the probe is over")
     hosts = {queue: api.xcom("cluster_probe", "queues", f"where_{queue}") for queue in QUEUES}
     assert hosts == {queue: f"{worker_name(queue)}-1" for queue in QUEUES}
+
+
+def test_lessons_prove_themselves_on_the_cluster(cluster: NativeCluster, tmp_path: Path) -> None:
+    """The same lessons, with --url and credentials from the environment, on Celery's workers."""
+    lab = Lab(tmp_path)
+    lab.env |= {elsewhere.USER: "admin", elsewhere.PASSWORD: cluster.secrets["ADMIN_PASSWORD"]}
+    done = lab("prove", *PROVED, "--url", cluster.url, "--jobs", "1", "--json", "-")
+    results = [(one["item"], one["scenario"], one["verdict"], one["reasons"]) for one in json.loads(done.stdout)]
+    wanted = [(item, scenario) for item in PROVED for scenario in COURSE.item(item).scenarios]
+    assert sorted(results) == sorted((item, scenario, "as expected", []) for item, scenario in wanted)
+    assert done.returncode == 0
 
 
 def test_the_loss_of_a_scheduler_stops_nothing(cluster: NativeCluster, api: AirflowClient) -> None:

@@ -51,10 +51,14 @@ def _end_with_parent() -> None:
 
 
 class NativeCluster:
-    """The services of the compose file as processes below one folder."""
+    """The services of the compose file as processes below one folder.
 
-    def __init__(self, home: Path) -> None:
+    ``given`` are variables that a user may set, such as ``WORKER_CONCURRENCY``.
+    """
+
+    def __init__(self, home: Path, **given: str) -> None:
         self.home = home
+        self._given = given
         self.services: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / compose.FILE).read_text(encoding="utf-8"))[
             "services"
         ]
@@ -93,7 +97,8 @@ class NativeCluster:
         """A word of a command or a value of the environment, as it must be on this machine."""
         found = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda match: self.secrets[match[1]], text)
         found = re.sub(r"\$\{LAB_PORT:-\d+\}", str(self.port(places.API_SERVER)), found)
-        found = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: match[2], found).replace("$$", "$")
+        found = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: self._given.get(match[1], match[2]), found)
+        found = found.replace("$$", "$")
         for (host, number), port in self._ports.items():
             found = found.replace(f"{host}:{number}", f"127.0.0.1:{port}")
         for inside, outside in (
