@@ -42,11 +42,11 @@ def context(tmp_path: Path) -> Context:
 class Watched:
     """Runs a supervisor in the main thread and acts on its news."""
 
-    def __init__(self, context: Context, parts: list[Part]) -> None:
+    def __init__(self, context: Context, parts: list[Part], **settings: float) -> None:
         self.news: list[str] = []
         self.pids: dict[str, int] = {}
         self.on: dict[str, Callable[[LabState], None]] = {}
-        self.supervisor = Supervisor(context, parts, self._hear)
+        self.supervisor = Supervisor(context, parts, self._hear, **settings)
 
     def _hear(self, state: LabState, news: str) -> None:
         self.news.append(news)
@@ -148,3 +148,28 @@ def test_a_foreign_process_is_not_taken_for_ours() -> None:
     assert not processes.ProcessId(me.pid, me.created - 100).alive()
     stale = processes.ProcessId(os.getsid(0), time.time() + 100)
     assert os.getpid() not in {process.pid for process in processes.family([stale])}
+
+
+def test_a_part_that_lives_and_does_nothing_is_started_again(context: Context) -> None:
+    """Hung at every question for so long, it is ended and started as one that died; one that recovers is left alone."""
+    asked = {"sick": 0, "dazed": 0}
+
+    def hung(name: str, times: int) -> Callable[[Context, float], bool]:
+        def ask(_context: Context, _since: float) -> bool:
+            asked[name] += 1
+            return asked[name] <= times
+
+        return ask
+
+    parts = [
+        Part("dazed", SLEEP, health.alive, hung("dazed", 2)),
+        Part("sick", STUBBORN, health.alive, hung("sick", 12), grace=0.2),
+    ]
+    watched = Watched(context, parts, hung_seconds=0.5)
+    news = "sick did nothing for 0.5 s and was ended; starting it again in 0.5 s"
+    watched.on[news] = lambda _state: watched.on.update(
+        {"sick is healthy": lambda _: signal.raise_signal(signal.SIGINT)}
+    )
+    assert watched.run(until="never") == signal.SIGINT
+    assert [line for line in watched.news if "did nothing" in line] == [news]
+    assert not any(psutil.pid_exists(pid) for pid in watched.pids.values())

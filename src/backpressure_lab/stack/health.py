@@ -61,6 +61,20 @@ def airflow(component: str) -> Healthy:
     return ask
 
 
+def given_up(component: str) -> Healthy:
+    """Airflow's health route answers, and calls the component unhealthy: it lives and does nothing.
+
+    A scheduler that a busy machine has stalled for longer than Airflow waits for a heartbeat takes its own job for
+    dead. It runs on, but nothing ever makes its job alive again, and what it had queued stays queued.
+    """
+
+    def ask(context: Context, _since: float) -> bool:
+        told = airflow_health(context.url).get(component) or {}
+        return told.get("status") == "unhealthy"
+
+    return ask
+
+
 def airflow_health(url: str) -> dict[str, Any]:
     """What Airflow says of its components; empty when the API server does not answer."""
     try:

@@ -19,14 +19,16 @@ class Part:
     """One process of the stack.
 
     ``after`` names the parts that must be healthy before this one starts. ``healthy`` is asked with the instant of the
-    part's own start, so that an answer about a predecessor does not count. A ``forked`` part is a child of the nursery.
-    A ``once`` part is healthy when it has ended with exit code 0. An ``optional`` part runs only while a switch of its
-    name is set. ``ready`` parts are those that the lab waits for before it says that it is ready.
+    part's own start, so that an answer about a predecessor does not count. A part that is ``hung`` for a minute is
+    ended and started again. A ``forked`` part is a child of the nursery. A ``once`` part is healthy when it has ended
+    with exit code 0. An ``optional`` part runs only while a switch of its name is set. ``ready`` parts are those that
+    the lab waits for before it says that it is ready.
     """
 
     name: str
     command: list[str]
     healthy: Healthy = health.never
+    hung: Healthy = health.never
     after: tuple[str, ...] = ()
     once: bool = False
     optional: bool = False
@@ -70,11 +72,19 @@ def parts(context: Context, course: Course) -> list[Part]:
             health.http(ports.metrics),
             after=("postgres",),
         ),
-        Part("scheduler", _scheduler(), health.airflow("scheduler"), after=ready, forked=True),
+        Part(
+            "scheduler",
+            _scheduler(),
+            health.airflow("scheduler"),
+            health.given_up("scheduler"),
+            after=ready,
+            forked=True,
+        ),
         Part(
             "dag-processor",
             _airflow("dag-processor"),
             health.airflow("dag_processor"),
+            health.given_up("dag_processor"),
             after=ready,
             forked=True,
         ),
@@ -82,6 +92,7 @@ def parts(context: Context, course: Course) -> list[Part]:
             "triggerer",
             _airflow("triggerer", "--skip-serve-logs"),
             health.airflow("triggerer"),
+            health.given_up("triggerer"),
             after=ready,
             forked=True,
         ),

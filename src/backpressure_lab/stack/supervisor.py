@@ -14,6 +14,7 @@ from types import FrameType
 from backpressure_lab.errors import NotRunningError
 from backpressure_lab.stack import processes
 from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.health import Healthy, never
 from backpressure_lab.stack.nursery import Child, Nursery, supported
 from backpressure_lab.stack.parts import Part
 from backpressure_lab.stack.processes import ProcessId
@@ -34,10 +35,17 @@ Watcher = Callable[[LabState, str], None]
 class Supervisor:
     """Runs the parts of one lab until it is told to stop.
 
-    ``watch`` is called with the state and a line of news at every change; the state is also in the lab's state file.
+    ``watch`` is called with the state and a line of news at every change; the state is also in the lab's state file. A
+    part that is hung for ``hung_seconds`` is started again.
     """
 
-    def __init__(self, context: Context, parts: list[Part], watch: Watcher = lambda _state, _news: None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        parts: list[Part],
+        watch: Watcher = lambda _state, _news: None,
+        hung_seconds: float = 60.0,
+    ) -> None:
         me = ProcessId.of(os.getpid())
         if me is None:
             raise ProcessLookupError(os.getpid())
@@ -47,6 +55,9 @@ class Supervisor:
         self._running: dict[str, subprocess.Popen[bytes] | Child] = {}
         self._nursery: Nursery | None = None
         self._again: dict[str, float] = {}
+        self._hung_seconds = hung_seconds
+        self._ask_next: dict[str, float] = {}
+        self._hung_since: dict[str, float] = {}
         self._reaped = 0.0
         self._stop: signal.Signals | None = None
         self._state = LabState("starting", me.pid, me.created, context.url, context.light, time.time())
@@ -100,8 +111,10 @@ class Supervisor:
                 self._switch(part, state)
             if state.phase in ("waiting", "restarting") and self._may_start(part):
                 self._start(part, state)
-            elif state.phase == "starting" and self._is_healthy(part, state):
+            elif state.phase == "starting" and self._ask(part.healthy, state):
                 self._enter(state, "healthy", "is healthy")
+            elif state.phase == "healthy" and self._is_hung(part, state):
+                self._end_hung(part, state)
             if self._stop is not None:
                 return
         if time.monotonic() - self._reaped > _REAP_SECONDS:
@@ -110,12 +123,32 @@ class Supervisor:
         if self._state.phase == "starting":
             self._check_startup()
 
-    def _is_healthy(self, part: Part, state: PartState) -> bool:
+    def _ask(self, question: Healthy, state: PartState) -> bool:
         try:
-            return part.healthy(self._context, state.since)
+            return question(self._context, state.since)
         except Exception as error:  # noqa: BLE001 - a question that goes wrong must not bring down what it asks about
             state.note = f"its health is not known: {error!r}"
             return False
+
+    def _is_hung(self, part: Part, state: PartState) -> bool:
+        """Whether the part has been hung at every question of the last minute."""
+        now = time.monotonic()
+        if part.hung is never or now < self._ask_next.get(part.name, 0.0):
+            return False
+        self._ask_next[part.name] = now + self._hung_seconds / 12
+        if not self._ask(part.hung, state):
+            self._hung_since.pop(part.name, None)
+            return False
+        return now - self._hung_since.setdefault(part.name, now) >= self._hung_seconds
+
+    def _end_hung(self, part: Part, state: PartState) -> None:
+        """End a part that does nothing; it is started again as one that died."""
+        self._hung_since.pop(part.name, None)
+        process = self._running.pop(part.name, None)
+        if process is not None and state.process is not None:
+            processes.end([state.process], first=part.stop, grace=part.grace, tick=process.poll)
+        self._retire(part, state)
+        self._died(part, state, f"did nothing for {self._hung_seconds:g} s and was ended")
 
     def _check_startup(self) -> None:
         waited = [state for state in self._state.parts if self._parts[state.name].ready]
