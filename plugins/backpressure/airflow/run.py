@@ -182,8 +182,11 @@ class Run:
 
     def helper_records(self, *dag_ids: str, label: str = "") -> list[Record]:
         """The task instances of helper runs that belong to this run, as Airflow lists them now."""
-        runs = [(dag_id, run["dag_run_id"]) for dag_id in dag_ids for run in self.helper_runs(dag_id, label)]
-        return [record for dag_id, run_id in runs for record in self.api.task_instances(dag_id, run_id)]
+        own = f"{self.run_id}__{label}"
+        # One listing for all runs, however many: what is asked twice a second must not load the scheduler's database.
+        chosen = {"order_by": "id", "run_id_prefix_pattern": own}
+        found = [record for dag_id in dag_ids for record in self.api.task_instances(dag_id, **chosen)]
+        return [record for record in found if record["dag_run_id"].startswith(own)]
 
     def skip(self, records: Iterable[Record]) -> None:
         """Mark task instances as skipped, in one request: those that wait will not run, and take no slot."""
@@ -243,9 +246,7 @@ class Run:
 
     def arrived(self, *pools: str, helper: str | None = None) -> int:
         """How many task instances of this run, and of its helper's runs, wait for these pools or have got past that."""
-        runs = [(self.dag_id, self.run_id)]
-        runs += [(helper, run["dag_run_id"]) for run in self.helper_runs(helper)] if helper else []
-        found = [record for run in runs for record in self.api.task_instances(*run)]
+        found = self.api.task_instances(self.dag_id, self.run_id) + (self.helper_records(helper) if helper else [])
         return sum(record["pool"] in pools and record["scheduled_when"] is not None for record in found)
 
     def oldest(self, *task_ids: str) -> float:
@@ -331,10 +332,7 @@ class Run:
 
     def with_results(self, *task_ids: str, helper: str | None = None) -> list[Record]:
         """Instances of some tasks, of this run or its helper's runs, that returned something: each with ``result``."""
-        found = list(self.records)
-        if helper is not None:
-            runs = [run["dag_run_id"] for run in self.helper_runs(helper)]
-            found = [record for run_id in runs for record in self.api.task_instances(helper, run_id)]
+        found = self.records if helper is None else self.helper_records(helper)
         ended = [record for record in found if record["task_id"] in task_ids and record["state"] == "success"]
         results = (self.api.xcom(r["dag_id"], r["dag_run_id"], r["task_id"], map_index=r["map_index"]) for r in ended)
         return [r | {"result": result} for r, result in zip(ended, results, strict=True) if result is not None]
