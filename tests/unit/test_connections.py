@@ -34,6 +34,14 @@ def pool(server: PostgresServer) -> Iterator[ConnectionPool]:
     made.close()
 
 
+def test_all_connections_are_open_before_the_first_is_needed(pool: ConnectionPool, server: PostgresServer) -> None:
+    """Nobody's first call waits for the server to make a connection."""
+    assert pool
+    with Sessions(dsn=server.dsn()) as sessions:
+        found = sessions.sample(application="test_connections")
+    assert (found["total"], found["in_transaction"]) == (2, 0)
+
+
 def test_a_held_connection_is_in_a_transaction(pool: ConnectionPool, server: PostgresServer) -> None:
     """The server counts those that are held, and no longer those that were given back."""
     with Sessions(dsn=server.dsn()) as sessions:

@@ -10,7 +10,9 @@ __all__ = ["ConnectionPool"]
 
 
 class ConnectionPool:
-    """SQLAlchemy's pool over connections of the lessons' database role; opens each when it is first needed.
+    """SQLAlchemy's pool over connections of the lessons' database role; all are open from the beginning.
+
+    Else the first calls of a load test would measure how long it takes to connect.
 
     Args:
         size: connections at most.
@@ -27,6 +29,8 @@ class ConnectionPool:
             return connect(application=application)
 
         self._pool = QueuePool(create, pool_size=size, max_overflow=0, timeout=timeout, reset_on_return=None)
+        for opened in [self._pool.connect() for _ in range(size)]:
+            opened.close()  # gives it back to the pool
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Any]:
