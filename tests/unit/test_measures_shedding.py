@@ -91,10 +91,30 @@ def test_shedding_is_right_when_the_item_would_have_been_late() -> None:
 
 def test_equals_that_came_later_do_not_stand_before_an_item() -> None:
     """Of the same weight only what was scheduled before goes first."""
-    late = timeline(("bronze", 1, 0.0, 0.0, 2.0, "success"), ("bronze", 1, 1.5, 2.0, 4.0, "success"))
-    shed = [item(f"{RUN}.bronze.9", shed_at=1.8, waited=0.8)]
-    assert aftermath(late, shed, patience=3.5).rightly_shed().value == 0.0
-    assert aftermath(late, [shed[0]._replace(waited=0.2)], patience=3.5).rightly_shed().value == 1.0
+    done = (("bronze", 1, 0.0, 0.0, 2.0, "success"), ("bronze", 1, 1.5, 2.0, 4.0, "success"))
+    shed = [item(f"{RUN}.bronze.2", shed_at=1.8, waited=0.8)]
+    early, late = (timeline(*done, ("bronze", 1, came, NAN, 1.8, "skipped")) for came in (1.0, 1.6))
+    assert aftermath(early, shed, patience=3.5).rightly_shed().value == 0.0
+    assert aftermath(late, shed, patience=3.5).rightly_shed().value == 1.0
+
+
+def test_what_was_shed_later_stood_before_an_item_all_the_same() -> None:
+    """Until it was shed itself it would have been served first; what was shed already would not."""
+    work = timeline(
+        ("bronze", 1, 0.0, 0.0, 2.0, "success"),
+        ("bronze", 1, 0.0, NAN, 1.5, "skipped"),
+        ("bronze", 1, 0.0, NAN, 1.0, "skipped"),
+    )
+    shed = [item(f"{RUN}.bronze.2", shed_at=1.0, waited=1.0), item(f"{RUN}.bronze.1", shed_at=1.5, waited=1.5)]
+    # At 1 the slot is free at 2, and one order goes first until 4: done at 6. At 1.5 nothing goes first: done at 4.
+    assert aftermath(work, shed, patience=5.0).rightly_shed().value == 0.5
+    earlier = [shed[0], shed[1]._replace(shed_at=0.9)]
+    assert aftermath(work, earlier, patience=5.0).rightly_shed().value == 0.0
+
+
+def test_a_record_of_unknown_work_was_shed_wrongly() -> None:
+    """What is not among the task instances cannot have been late."""
+    assert aftermath(shed=[item("unknown", shed_at=1.0, waited=1.0)], patience=0.1).rightly_shed().value == 0.0
 
 
 def test_what_was_shed_waited_too() -> None:

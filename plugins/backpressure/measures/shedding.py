@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from statistics import median
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from backpressure.measures.measure import Measure
 from backpressure.measures.timelines import count
@@ -117,19 +118,20 @@ class Aftermath:
         """Which part of the shed items could not be hoped to be in time, by what the timestamps told until then.
 
         The slots are free when their holders have held them for as long as usual, which is the median of what was done
-        by then; whatever was served later and stood before the item takes as long.
+        by then; whatever stood before the item and still waited takes as long, though it may have been shed later. A
+        quarter of that is left as margin, since the shedder and the timestamps do not tell of quite the same instants.
         """
         label = "shed that would have been late"
-        late = [self._finish(one) > one.shed_at - one.waited + self.patience for one in self.shed]
+        late = [self._late(one) for one in self.shed]
         wrong = [one.key for one, was in zip(self.shed, late, strict=True) if not was]
         known = len(self.work) > 0 and len(late) > 0
         value, at = (sum(late) / len(late), self.shed[0].shed_at) if known else (None, None)
         return Measure(value, label, at=at, samples=len(late), detail=", ".join(wrong[:3]))
 
     def deepest(self) -> Measure:
-        """The most that waited at once, shed work until it was skipped included."""
-        stamps = (self.work.scheduled.tolist(), self.work.start.tolist(), self.work.end.tolist())
-        waits = [(came, min(start, end) if start == start else end) for came, start, end in zip(*stamps, strict=True)]  # noqa: PLR0124 - NaN
+        """The most that waited for a slot at once, shed work until it was skipped included."""
+        stamps = [(one.scheduled, one.queued, one.end) for one in _rows(self.work)]
+        waits = [(came, end if math.isnan(queued) else queued) for came, queued, end in stamps]
         steps = sorted(
             [(came, 1) for came, left in waits if came < left] + [(left, -1) for came, left in waits if came < left]
         )
@@ -154,29 +156,49 @@ class Aftermath:
         value = len(came) if pauses and len(self.work) else None
         return Measure(value, "arrivals in the pauses", at=came[0] if came else None, samples=len(self.work))
 
-    def _finish(self, item: ShedItem) -> float:
-        """When the item could be hoped to be done, as of when it was shed."""
-        enqueued, now = item.shed_at - item.waited, item.shed_at
-        done = self.work.select(state="success")
-        held = [end - queued for part in (self.first, done) for _, queued, end, _ in _rows(part) if end <= now]
+    def _late(self, item: ShedItem) -> bool:
+        """Whether the item could not be hoped to be in time when it was shed, with a margin."""
+        now, rows = item.shed_at, {one.key: one for one in _rows(self.work)}
+        if item.key not in rows:
+            return False
+        own, left = rows[item.key], {one.key: one.shed_at for one in self.shed}
+        done = [one for one in chain(_rows(self.first), rows.values()) if one.state == "success"]
+        held = [one.end - one.queued for one in done if one.end <= now]
         usual = median(held) if held else 0.0
-        ours = [queued + usual for _, queued, end, _ in _rows(done) if queued <= now < end]
-        free = [max(one, now) for one in (sorted(ours) + [now] * self.slots)[: self.slots]]
+        ours = sorted(one.queued + usual for one in done if one.queued <= now < one.end)
+        free = [max(one, now) for one in (ours + [now] * self.slots)[: self.slots]]
         heapq.heapify(free)
-        for scheduled, queued, _, weight in _rows(done):
-            before = weight > item.priority or (weight == item.priority and scheduled <= enqueued)
-            if scheduled <= now < queued and before:
+        for one in rows.values():
+            waits = one.scheduled <= now < left.get(one.key, one.queued)
+            if waits and one.turn < own.turn:
                 heapq.heapreplace(free, free[0] + usual)
-        return free[0] + usual
+        return free[0] + 1.25 * usual > own.scheduled + self.patience
 
     def _share(self, those: Sequence[bool], label: str, at: float | None = None) -> Measure:
         return Measure(sum(those) / len(those) if those else None, label, at=at, samples=len(those))
 
 
-def _rows(work: Timeline) -> list[tuple[float, float, float, int]]:
-    """Scheduled, queued, end and weight of each task instance."""
-    stamps = (work.scheduled.tolist(), work.queued.tolist(), work.end.tolist(), work.priority_weight.tolist())
-    return list(zip(*stamps, strict=True))
+class _Row(NamedTuple):
+    """A task instance, as far as shedding goes; what never happened is NaN."""
+
+    key: str
+    state: str
+    scheduled: float
+    queued: float
+    end: float
+    weight: int
+    map_index: int
+
+    @property
+    def turn(self) -> tuple[float, ...]:
+        """Its place in the order in which Airflow serves a pool."""
+        return (-self.weight, self.scheduled, self.map_index)
+
+
+def _rows(work: Timeline) -> list[_Row]:
+    stamps = (work.scheduled.tolist(), work.queued.tolist(), work.end.tolist())
+    rest = (work.priority_weight.tolist(), work.map_index.tolist())
+    return [_Row(*row) for row in zip(_keys(work), work.state.tolist(), *stamps, *rest, strict=True)]
 
 
 def _keys(work: Timeline) -> list[str]:
