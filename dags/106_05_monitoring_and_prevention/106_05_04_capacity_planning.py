@@ -99,21 +99,20 @@ with DAG(
         )
         projected = reading(plan["projected"], "slot-seconds projected", "plan").near(busy(came[chosen]), 0.3)
         yield finding("Project future needs", "the day takes the slot-seconds that were projected for it", projected)
-        waited = {name: relative_wait(work, run.helpers(f"{LESSON}__past"), name) for name, work in came.items()}
         load = {name: slot_load(work, slots[name], DAY, name) for name, work in came.items()}
         paid = {name: slots[name] * makespan(work, begin="scheduled") for name, work in came.items()}
-        met = {name: waited[name] <= MOST_WAIT for name in came}
-        cheapest = min(filter(lambda name: met[name].holds, met), key=lambda name: paid[name].value, default="none")
+        past = run.helpers(f"{LESSON}__past")
+        met = {name: relative_wait(work, past, name) <= MOST_WAIT for name, work in came.items()}
+        enough = sorted((paid[name].value, name) for name in met if met[name].holds)
+        unknown = None in [one.holds for one in met.values()]
+        cheapest = None if unknown else enough[0][1] if enough else "none"
         yield finding("Resource planning", "in the chosen slots, jobs wait 0.3 of their own time at most", met[chosen])
         yield finding(
             "Budget considerations",
             "of the sizes tried, the chosen one is the cheapest at which jobs do not wait too long",
             reading(chosen, "size chosen", "plan") == reading(cheapest, "the cheapest that does", "task instances"),
         )
-        yield finding(
-            "Scaling strategy",
-            "today's slots are too few for the load, so a larger pool is made, and has room again",
-            (load["today"] > 1) & (load[chosen] < 1),
-        )
+        room = (load["today"] > 1) & (load[chosen] < 1)
+        yield finding("Scaling strategy", "today's slots are too few for the load, and the pool chosen has room", room)
 
     plan_and_live() >> judge()
