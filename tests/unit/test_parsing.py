@@ -47,6 +47,12 @@ def test_each_file_is_asked_for_once() -> None:
     assert len(reparse(api, most=9).dag_ids) == 3
 
 
+def test_a_dag_that_its_file_no_longer_holds_does_not_stand_for_it() -> None:
+    """Airflow lists such a DAG for up to a minute, and its time of parsing stays what it was."""
+    api: Any = FakeAirflow(b1=50, b2=40)
+    assert reparse(api, most=1).dag_ids == ("b1",)
+
+
 def test_the_lag_is_known_when_all_are_parsed() -> None:
     """A file whose last parse lies before the question, or that has none, is still to come."""
     asked = Asked(100.0, ("a", "c"))

@@ -26,8 +26,12 @@ class Asked(NamedTuple):
 
 
 def reparse(api: AirflowClient, most: int) -> Asked:
-    """Ask for files that hold DAGs, each once, in the order of their paths; so many at most."""
-    files = {dag["fileloc"]: dag for dag in api.pages("/dags", "dags", exclude_stale=True)}
+    """Ask for files that hold DAGs, each once, in the order of their paths; so many at most.
+
+    Of a file's DAGs the one that was parsed last stands for it: one that the file no longer holds stays listed a while.
+    """
+    dags = api.pages("/dags", "dags", exclude_stale=True)
+    files = {dag["fileloc"]: dag for dag in sorted(dags, key=lambda dag: dag["last_parsed_time"] or "")}
     chosen = [files[path] for path in sorted(files)[:most]]
     at = time.time()
     for dag in chosen:
