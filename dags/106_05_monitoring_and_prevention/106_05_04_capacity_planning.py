@@ -1,6 +1,6 @@
 """# 106.5.4 Capacity planning
 
-**Purpose.** Plan for growth: from three days of usage to the slots, the cost and the resize for a day to come.
+**Purpose.** Plan for growth: from three days of usage to slots, cost and resize for a day to come.
 
 **What to watch.** A day is four seconds; its jobs come at random and are a run each. Past are days of 1, 2 and 3
 jobs. The plan is a line through their slot-seconds, the load of a day to come by Little's law, and the slots for it
@@ -71,11 +71,14 @@ with DAG(
     def plan_and_live() -> dict[str, Any]:
         """Live through the past, plan for the day to come, and let that come to both pools."""
         (run := Run.current()).create_pool(POOLS["past"], AMPLE)
+        # The first jobs after a start of Airflow take longer, and are nobody's past.
+        arrive(run, [(0.0, f"{LESSON}__past", f"warm-{number}", {"seconds": 0.1}) for number in range(AMPLE)])
+        run.wait_for(lambda: run.helper_runs_over(f"{LESSON}__past"), seconds=60)
         for day in DAYS:
             live(run, day, "past")
         run.wait_for(lambda: run.helper_runs_over(f"{LESSON}__past"), seconds=60)
         used = [busy(run.helpers(f"{LESSON}__past", label=f"past-day{day}")).value for day in DAYS]
-        in_slot = hold(run.helpers(f"{LESSON}__past"), "a job").value
+        in_slot = hold(run.helpers(f"{LESSON}__past", label="past"), "a job").value
         plans = {"planned": plan_for(used, sum(DAYS), in_slot)}
         plans["today"] = {"slots": TODAY, "projected": used[0], "growth": 0}
         slots = {name: run.create_pool(POOLS[name], plan["slots"]).slots for name, plan in plans.items()}
@@ -87,8 +90,7 @@ with DAG(
     @evidence
     def judge(run: Run) -> Iterator[Finding]:
         """Compare the chosen plan with the usage that it should rest on, and with the day that came."""
-        lived = run.result("plan_and_live")
-        chosen, plan, slots = lived["chosen"], lived["plan"], lived["slots"]
+        chosen, plan, slots = (run.result("plan_and_live")[key] for key in ("chosen", "plan", "slots"))
         came = {name: run.helpers(f"{LESSON}__{name}") for name in slots}
         days = [busy(run.helpers(f"{LESSON}__past", label=f"past-day{day}")).value for day in DAYS]
         growth = slope(days, "growth of slot-seconds a day, at least")
@@ -101,7 +103,7 @@ with DAG(
         yield finding("Project future needs", "the day takes the slot-seconds that were projected for it", projected)
         load = {name: slot_load(work, slots[name], DAY, name) for name, work in came.items()}
         paid = {name: slots[name] * makespan(work, begin="scheduled") for name, work in came.items()}
-        past = run.helpers(f"{LESSON}__past")
+        past = run.helpers(f"{LESSON}__past", label="past")
         met = {name: relative_wait(work, past, name) <= MOST_WAIT for name, work in came.items()}
         enough = sorted((paid[name].value, name) for name in met if met[name].holds)
         unknown = None in [one.holds for one in met.values()]
