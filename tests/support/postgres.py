@@ -29,7 +29,8 @@ _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "on", 
 _COMMON = {
     "autovacuum_naptime": "10s",
     "listen_addresses": "",
-    "max_connections": "60",
+    # Each set of worker processes that a session shares holds the connections of its last job.
+    "max_connections": "200",
     "max_wal_senders": "0",
     "shared_buffers": "64MB",
     "timezone": "UTC",

@@ -164,16 +164,27 @@ def test_a_working_process_makes_the_cores_busier() -> None:
 def test_a_portrait_is_of_a_process_and_what_it_started() -> None:
     """Children count, with their memory, unless they are left out together with their own."""
     working = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ninput()"
-    with child("print(flush=True); input()") as one, child(working) as other:
-        line(one)
-        line(other)
-        both, single = machine.portrait(os.getpid()), machine.portrait(os.getpid(), without=[other.pid])
-        assert both["processes"] - single["processes"] == 1
+    family = f"""
+import subprocess, sys
+pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+codes = ("print(flush=True); input()", {working!r})
+idle, busy = (subprocess.Popen([sys.executable, "-c", code], **pipes) for code in codes)
+idle.stdout.readline(), busy.stdout.readline()
+print(busy.pid, flush=True)
+input()
+idle.communicate(bytes([10])), busy.communicate(bytes([10]))
+"""
+    with child(family) as parent:
+        busy = int(line(parent))
+        both, single = machine.portrait(parent.pid), machine.portrait(parent.pid, without=[busy])
+        assert (both["processes"], single["processes"]) == (2, 1)
         assert both["children_bytes"] > single["children_bytes"] > 0
         assert both["bytes"] > MEBIBYTE
         assert both["cpu"] - single["cpu"] > 0.2
         assert both["at"] <= single["at"]
         assert 0 < both["busy"] < both["total"]
+        go_on(parent)
+        parent.wait(timeout=PATIENCE)
     assert not {name for name, value in machine.portrait(gone()).items() if value} - {"at", "busy", "total"}
 
 
