@@ -43,8 +43,10 @@ with DAG(
 
     @task(**CONTROL)
     def plan(polls: int) -> list[dict[str, bool]]:
-        """How each poll waits."""
-        return [{"deferrable": Run.current().scenario == "deferrable"}] * polls
+        """How each poll waits; told once somebody watches, so that nothing of it is missed."""
+        run = Run.current()
+        run.wait_for(lambda: run.started("watch_pool", "watch_keeping") == 2, seconds=60)
+        return [{"deferrable": run.scenario == "deferrable"}] * polls
 
     @task(**CONTROL)
     def make_pools() -> None:
