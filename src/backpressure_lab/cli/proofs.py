@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -137,9 +138,11 @@ def accept(references: list[str], *, as_json: bool) -> int:
     from backpressure_lab.lessons import acceptance
 
     checks = []
-    for item in items:
-        kept = {name: one for name in item.scenarios if (one := load_kept(layout, item, name)) and one.heard}
-        checks += acceptance.accept(item, kept, acceptance.judge_of(course, item))
+    # What a judge prints is a task's log, and not what this command says.
+    with redirect_stdout(io.StringIO()):
+        for item in items:
+            kept = {name: one for name in item.scenarios if (one := load_kept(layout, item, name)) and one.heard}
+            checks += acceptance.accept(item, kept, acceptance.judge_of(course, item))
     if as_json:
         print(json.dumps([asdict(check) for check in checks], indent=1))
     else:
