@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from dataclasses import dataclass
@@ -43,7 +44,9 @@ def proved(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Proved:
     folder = tmp_path_factory.mktemp("proofs")
     files = {kind: folder / f"proofs.{kind}" for kind in ("json", "junit", "html")}
     before = _pools(lab)
-    done = lab("prove", "--all", *(f"--{kind}={path}" for kind, path in files.items()), timeout=2400)
+    # One lesson a core: how many the machine bears for a while is not what is tried here.
+    width = ("--jobs", str(os.cpu_count() or 2))
+    done = lab("prove", "--all", *width, *(f"--{kind}={path}" for kind, path in files.items()), timeout=2400)
     results = json.loads(files["json"].read_text(encoding="utf-8")) if files["json"].is_file() else []
     suites = ET.parse(files["junit"]).findall("testsuite") if files["junit"].is_file() else []  # noqa: S314 - our own
     return Proved(
