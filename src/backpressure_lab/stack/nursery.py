@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from backpressure_lab.stack import preloaded
 from backpressure_lab.stack.processes import ProcessId
 
 PRELOADED = (
@@ -30,7 +29,7 @@ PRELOADED = (
     # What Airflow itself imports to find a file's dependencies on other DAGs, at every parse.
     "airflow.providers.standard.operators.trigger_dagrun",
     "airflow.providers.standard.sensors.external_task",
-    *preloaded.TASKS,
+    "backpressure_lab.stack.warm",
 )
 
 

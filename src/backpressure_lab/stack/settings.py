@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backpressure_lab.files import write_json, write_text
-from backpressure_lab.stack import postgres, preloaded
+from backpressure_lab.stack import postgres
 from backpressure_lab.stack.layout import Layout
 from backpressure_lab.stack.secrets import Secrets
 
@@ -73,7 +73,7 @@ def course_settings(layout: Layout) -> Settings:
             "worker_concurrency": "2",
             "worker_enable_remote_control": "True",
             # Imported by a worker before it forks; without it each task imports them again, for a quarter of a second.
-            "extra_celery_config": json.dumps({"imports": preloaded.TASKS}),
+            "extra_celery_config": json.dumps({"imports": ["backpressure_lab.stack.warm"]}),
         },
         "workers": {
             # A supervisor that misses its task's end by an instant sleeps until the next heartbeat, and keeps a process
