@@ -171,9 +171,18 @@ class AirflowClient:
         self.patch(f"/dags/{dag_id}", {"is_paused": paused}, update_mask="is_paused")
 
     def trigger(self, dag_id: str, run_id: str, *, conf: Mapping[str, Any] | None = None, **fields: Any) -> Record:
-        """Create a run; ``fields`` may hold ``run_after``, ``logical_date`` or ``note``."""
+        """Create a run, or return it when it is there; ``fields`` may hold ``run_after``, ``logical_date`` or ``note``.
+
+        A request whose answer was lost is repeated, and a task that a stalled scheduler took for lost runs again: what
+        has this id is then theirs.
+        """
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {}), **fields}
-        found: Record = self.post(f"/dags/{dag_id}/dagRuns", body)
+        try:
+            found: Record = self.post(f"/dags/{dag_id}/dagRuns", body)
+        except AirflowError as error:
+            if error.status != httpx.codes.CONFLICT:
+                raise
+            return self.run(dag_id, run_id)
         return found
 
     def run(self, dag_id: str, run_id: str) -> Record:

@@ -24,7 +24,7 @@ CONTROL: dict[str, Any] = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "
 
 TERMINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
 
-_CONFLICT, _NOT_FOUND = 409, 404
+_NOT_FOUND = 404
 _READING_SECONDS = 6.0
 
 T = TypeVar("T")
@@ -129,12 +129,7 @@ class Run:
         run_id = f"{self.run_id}__{label}"
         if self.api.dag(helper)["is_paused"]:
             self.api.pause(helper, paused=False)
-        try:
-            self.api.trigger(helper, run_id, conf=conf)
-        except AirflowError as error:
-            # A task that a stalled scheduler took for lost runs again, and has started it already.
-            if error.status != _CONFLICT:
-                raise
+        self.api.trigger(helper, run_id, conf=conf)
         return run_id
 
     def trigger_together(self, runs: Iterable[tuple[str, str]]) -> None:
@@ -166,11 +161,7 @@ class Run:
         first = time.time() + delay
         for number in range(count):
             after = datetime.fromtimestamp(first + number * every, UTC).isoformat()
-            try:
-                self.api.trigger(helper, f"{self.run_id}__{label}-{number}", conf=conf, run_after=after)
-            except AirflowError as error:
-                if error.status != _CONFLICT:
-                    raise
+            self.api.trigger(helper, f"{self.run_id}__{label}-{number}", conf=conf, run_after=after)
         runs = self.helper_runs(helper, f"{label}-")
         return sorted(datetime.fromisoformat(run["run_after"]).timestamp() for run in runs)
 

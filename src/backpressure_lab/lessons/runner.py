@@ -25,7 +25,6 @@ _KNOWN_SECONDS = 60.0
 _RUN_SECONDS = 600.0
 _FINISHED = ("success", "failed")
 _NOT_FOUND = 404
-_CONFLICT = 409
 
 Progress = Callable[[str, Counter[str]], None]
 Attempt = Generator[None, None, Result]
@@ -82,21 +81,12 @@ def attempt(
     run_id = f"{scenario}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     started = time.monotonic()
     try:
-        _trigger(api, item, run_id, scenario)
+        api.trigger(item.dag_id, run_id, conf={"scenario": scenario})
         state = yield from _until_over(api, item, run_id, progress, alive)
     except (KeyboardInterrupt, GeneratorExit):
         ending.end(api, item.dag_id, run_id)
         raise
     return _collect(api, item, scenario, run_id, state=state, seconds=time.monotonic() - started)
-
-
-def _trigger(api: AirflowClient, item: Item, run_id: str, scenario: str) -> None:
-    try:
-        api.trigger(item.dag_id, run_id, conf={"scenario": scenario})
-    except AirflowError as error:
-        # The client repeats a request whose answer it did not get: nobody else makes a run of this id.
-        if error.status != _CONFLICT:
-            raise
 
 
 def _until_known(api: AirflowClient, item: Item, alive: Callable[[], bool]) -> Generator[None, None, None]:
