@@ -38,6 +38,7 @@ class Airflow:
         self.ended: list[str] = []
         self.errors: list[dict[str, Any]] = []
         self.known = True
+        self.waiting: list[dict[str, Any]] = []
 
     def dag(self, dag_id: str) -> dict[str, Any]:
         if not self.known:
@@ -61,8 +62,10 @@ class Airflow:
     def set_run_state(self, _dag_id: str, run_id: str, _state: str) -> None:
         self.ended.append(run_id)
 
-    def task_instances(self, *_: Any) -> list[dict[str, Any]]:
-        return [{"task_id": "evidence", "state": "failed"}]
+    def task_instances(self, *_: Any, **filters: Any) -> list[dict[str, Any]]:
+        if filters.get("state") == "queued":
+            return [record for record in self.waiting if record["dag_run_id"] == filters["run_id_prefix_pattern"]]
+        return [] if filters else [{"task_id": "evidence", "state": "failed"}]
 
     def xcom(self, *_: Any) -> Any:
         return self.evidence.to_dict() if self.evidence else None
@@ -129,6 +132,22 @@ def test_a_lab_that_goes_away_is_noticed() -> None:
     """A run is not waited for when there is no lab to end it."""
     with pytest.raises(NotRunningError, match="went down during the run"):
         _run(Airflow(None, states=("running",)), alive=lambda: False)
+
+
+def test_a_run_whose_queue_nobody_serves_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting without end: the message names the queue, and the run does not go on without its command."""
+
+    class Unserved(Airflow):
+        def trigger(self, dag_id: str, run_id: str, *, conf: dict[str, Any]) -> None:
+            super().trigger(dag_id, run_id, conf=conf)
+            self.waiting = [{"dag_run_id": run_id, "executor": None, "queue": "gpu", "queued_when": "2026"}]
+
+    monkeypatch.setattr(runner, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(runner, "_UNSERVED_SECONDS", 0)
+    api = Unserved(None, states=("running",))
+    with pytest.raises(NotRunningError, match="No worker takes from queue 'gpu'"):
+        _run(api)
+    assert api.triggered[0][0] in api.ended
 
 
 def test_ctrl_c_ends_the_run_and_gives_back() -> None:

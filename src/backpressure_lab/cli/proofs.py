@@ -55,7 +55,7 @@ def prove(
     console = Console(quiet=reports.to_stdout)
     begun = time.monotonic()
     if url is not None:
-        items = _portable(console, items)
+        items = _portable(items)
     with session.opened(layout, url, quiet=reports.to_stdout) as airflow:
         prover = Prover(airflow.api, items, Width.of(jobs), repeat, alive=airflow.alive)
         with _shown(console, prover):
@@ -80,13 +80,22 @@ def _chosen(course: manifest.Course, references: list[str], *, everything: bool)
     return items
 
 
-def _portable(console: Console, items: list[Item]) -> list[Item]:
-    """The items that can run on another deployment; says which are left out, and why."""
+def _portable(items: list[Item]) -> list[Item]:
+    """The items that can run on another deployment; says which are left out, and why.
+
+    Raises:
+        LabError: all of them are left out.
+    """
+    # Not to standard output, which may be for the JSON alone.
+    console = Console(stderr=True)
     for item in items:
         if item.local:
-            words = f"○ {item.id:<18} left out: it needs {item.local}, which only ./lab up has here"
-            console.print(words, highlight=False, markup=False)
-    return [item for item in items if not item.local]
+            words = f"○ {item.id:<18} left out: it needs {item.local}, which another deployment has not"
+            console.print(words, highlight=False, markup=False, soft_wrap=True)
+    kept = [item for item in items if not item.local]
+    if not kept:
+        raise LabError("None of these lessons can run on another deployment.\nRun them here: leave --url out.")
+    return kept
 
 
 def _shown(console: Console, prover: Prover) -> AbstractContextManager[Any]:

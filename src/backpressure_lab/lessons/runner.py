@@ -7,7 +7,7 @@ import datetime as dt
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from backpressure.airflow import tape
@@ -17,12 +17,16 @@ from backpressure.findings import Evidence
 from backpressure_lab.errors import LabError, NotRunningError
 from backpressure_lab.lessons import ending
 from backpressure_lab.lessons.ending import EVIDENCE_TASK
+from backpressure_lab.lessons.queues import Queues
 from backpressure_lab.lessons.result import Result
 from backpressure_lab.manifest import Item
 
 POLL_SECONDS = 0.5
 _KNOWN_SECONDS = 60.0
 _RUN_SECONDS = 600.0
+# A worker that starts, or one that KEDA starts first, takes up work within this time.
+_UNSERVED_SECONDS = 120.0
+_LOOK_SECONDS = 15.0
 _FINISHED = ("success", "failed")
 _NOT_FOUND = 404
 
@@ -86,6 +90,10 @@ def attempt(
     except (KeyboardInterrupt, GeneratorExit):
         ending.end(api, item.dag_id, run_id)
         raise
+    except NotRunningError:
+        if alive():
+            ending.end(api, item.dag_id, run_id)
+        raise
     return _collect(api, item, scenario, run_id, state=state, seconds=time.monotonic() - started)
 
 
@@ -105,7 +113,8 @@ def _until_known(api: AirflowClient, item: Item, alive: Callable[[], bool]) -> G
                 raise LabError(f"Airflow cannot load {item.file}:\n  " + "\n  ".join(lines[-4:]))
         if not alive() or time.monotonic() > deadline:
             raise NotRunningError(
-                f"Airflow did not load {item.file} within {_KNOWN_SECONDS:g} s.\nLook at: ./lab logs dag-processor"
+                f"Airflow did not load {item.file} within {_KNOWN_SECONDS:g} s.\n"
+                "Look at: ./lab logs dag-processor; another Airflow needs the course's dags/, see docs/cluster.md"
             )
         yield
 
@@ -119,23 +128,46 @@ def _unpause(api: AirflowClient, item: Item) -> None:
 def _until_over(
     api: AirflowClient, item: Item, run_id: str, progress: Progress | None, alive: Callable[[], bool]
 ) -> Generator[None, None, str]:
-    deadline = time.monotonic() + _RUN_SECONDS
+    deadline, next_look = time.monotonic() + _RUN_SECONDS, time.monotonic() + _LOOK_SECONDS
+    queues, vain = Queues(api, run_id), ""
     while True:
         state = str(api.run(item.dag_id, run_id)["state"])
         if progress:
-            progress("another run of this lesson is active" if state == "queued" else state, _states(api, item, run_id))
+            words = "another run of this lesson is active" if state == "queued" else state
+            progress(vain or words, _states(api, item, run_id))
         if state in _FINISHED:
             return state
+        if time.monotonic() > next_look:
+            next_look = time.monotonic() + _LOOK_SECONDS
+            vain = _unserved(queues.unserved())
         if not alive():
             raise NotRunningError(f"The lab went down during the run {run_id}.\nStart it with ./lab up and run again.")
         if time.monotonic() > deadline:
             left = dict(_states(api, item, run_id))
-            ending.end(api, item.dag_id, run_id)
             raise NotRunningError(
                 f"The run {run_id} of {item.id} was not over after {_RUN_SECONDS:g} s and was ended: {left}.\n"
                 "Look at: ./lab status"
             )
         yield
+
+
+def _unserved(seconds: Mapping[str, float]) -> str:
+    """What to say while queues are not served.
+
+    Raises:
+        NotRunningError: one has not been for so long that it is not worth waiting.
+    """
+    if not seconds:
+        return ""
+    queue = max(seconds, key=seconds.__getitem__)
+    words = f"no worker takes from queue {queue!r}"
+    if seconds[queue] < _UNSERVED_SECONDS:
+        return words
+    raise NotRunningError(
+        f"{words.capitalize()}: tasks have waited there for {seconds[queue]:.0f} s, none runs, and none has started.\n"
+        f"Start a worker with: docker compose up --detach worker-{queue.replace('_', '-')}\n"
+        "Which workers there are: docker compose ps, or airflow celery list-workers; in this lab: ./lab status"
+    )
 
 
 def _states(api: AirflowClient, item: Item, run_id: str) -> Counter[str]:

@@ -12,6 +12,7 @@ from backpressure.airflow.celery import CONNECTION_ID as BROKER
 from backpressure_lab.stack import postgres, settings
 
 Address = tuple[str, int]
+IDS = ("airflow_api", "upstream", "metrics", BROKER, "lab_postgres", "backpressure_db")
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,14 @@ def connections(servers: Servers, secrets: Mapping[str, str], workers: Sequence[
     broker = {"password": secrets["redis_password"]} if "redis_password" in secrets else {}
     broker |= {"extra": json.dumps({"workers": list(workers)})} if workers else {}
     limit = f"its role may hold {postgres.LAB_CONNECTION_LIMIT} connections"
+    api, upstream, metrics, workers_broker, application, shared = IDS
     return [
-        _connection("airflow_api", "http", servers.airflow, "this Airflow's own REST API", **admin),
-        _connection("upstream", "http", servers.upstream, "the upstream simulator", **token),
-        _connection("metrics", "http", servers.metrics, "the StatsD receiver", **token),
-        _connection(BROKER, "redis", servers.broker, "the broker of the Celery workers", **broker),
-        _database("lab_postgres", "lab", servers, secrets, f"the lessons' application database; {limit}"),
-        _database("backpressure_db", "backpressure", servers, secrets, "shared state of limiters and breakers"),
+        _connection(api, "http", servers.airflow, "this Airflow's own REST API", **admin),
+        _connection(upstream, "http", servers.upstream, "the upstream simulator", **token),
+        _connection(metrics, "http", servers.metrics, "the StatsD receiver", **token),
+        _connection(workers_broker, "redis", servers.broker, "the broker of the Celery workers", **broker),
+        _database(application, "lab", servers, secrets, f"the lessons' application database; {limit}"),
+        _database(shared, "backpressure", servers, secrets, "shared state of limiters and breakers"),
     ]
 
 
