@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from backpressure_lab.cluster import places, variables
+from backpressure_lab.cluster import places, variables, yamltext
 from backpressure_lab.cluster.services import Service, services
 from backpressure_lab.manifest import Course
 
@@ -25,17 +25,13 @@ _HEADER = """\
 """
 
 
-class _Dumper(yaml.SafeDumper):
-    """Names what several services share, and indents lists."""
+class _Dumper(yamltext.Dumper):
+    """Names what several services share."""
 
     def generate_anchor(self, node: yaml.Node) -> str:
         """What the lines say that several services share: where logs go, or Airflow's variables."""
         assert isinstance(node, yaml.MappingNode)
         return "logging" if node.value[0][0].value == "driver" else "airflow"
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML has it so
-        """Never write a list at its key's own depth."""
-        super().increase_indent(flow, indentless=False)
 
 
 def document(course: Course) -> dict[str, Any]:
@@ -57,7 +53,7 @@ def document(course: Course) -> dict[str, Any]:
 
 def render(course: Course) -> str:
     """The text of the file."""
-    return _HEADER + yaml.dump(document(course), Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
+    return _HEADER + yamltext.text(document(course), _Dumper)
 
 
 def _service(service: Service, airflow: dict[str, str], logging: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from backpressure_lab.manifest import Course
 HEALTHY, DONE = "service_healthy", "service_completed_successfully"
 
 POSTGRES_IMAGE = "postgres:18-bookworm"
-REDIS_IMAGE = "valkey/valkey:9-bookworm"
+REDIS_IMAGE = "valkey/valkey:9"
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,14 @@ def _stores() -> list[Service]:
         ),
         Service(
             places.REDIS,
-            # The password is read from a file, so that no list of processes shows it.
+            # The password is read from a file, so that no list of processes shows it; the server takes the shell's
+            # place, so that it hears when it is to end, and saves.
             (
                 "sh",
                 "-c",
                 (
-                    f'(echo "port {places.REDIS_PORT}"; echo "appendonly yes"; echo "dir /data"; '
-                    f'echo "requirepass $$(cat {places.SECRETS}/redis_password)") | exec valkey-server -'
+                    f"exec valkey-server - <<END\nport {places.REDIS_PORT}\nappendonly yes\ndir /data\n"
+                    f"requirepass $$(cat {places.SECRETS}/redis_password)\nEND\n"
                 ),
             ),
             ("CMD-SHELL", f'REDISCLI_AUTH="$$(cat {places.SECRETS}/redis_password)" valkey-cli ping | grep -q PONG'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from backpressure_lab.cluster import places
@@ -9,6 +10,10 @@ from backpressure_lab.stack import settings
 from backpressure_lab.stack.settings import ADMIN, Settings
 
 MISSING = "run ./lab compose-env"
+# Celery's own patience ends after three attempts, long before Airflow's [celery] operation_timeout.
+_HAND_OVER = {
+    "task_publish_retry_policy": {"max_retries": None, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
+}
 
 
 def secret(name: str) -> str:
@@ -16,17 +21,22 @@ def secret(name: str) -> str:
     return f"${{{name}:?{MISSING}}}"
 
 
+def airflow_settings() -> Settings:
+    """Airflow's settings: the course's, and the cluster's own over them."""
+    found = settings.course_settings(places.LAYOUT)
+    for section, options in _cluster_settings(found).items():
+        found.setdefault(section, {}).update(options)
+    return found
+
+
 def airflow() -> dict[str, str]:
     """Airflow's variables, the same for every component of the cluster."""
-    found = settings.course_settings(places.LAYOUT)
-    for section, options in _cluster_settings().items():
-        found.setdefault(section, {}).update(options)
     # The package comes with the image and registers itself; this folder is for plugins of one's own.
     own = {name: f"{host}:{port}" for name, (host, port) in places.ADDRESSES.items()}
     return (
         {"AIRFLOW_HOME": str(places.LAYOUT.airflow_home), "LAB_ROOT": str(places.LAYOUT.root)}
         | own
-        | as_variables(found)
+        | as_variables(airflow_settings())
     )
 
 
@@ -39,7 +49,7 @@ def as_variables(found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def _cluster_settings() -> Settings:
+def _cluster_settings(course: Settings) -> Settings:
     database = f"airflow:{secret('AIRFLOW_PASSWORD')}@{places.POSTGRES}:{places.POSTGRES_PORT}/airflow"
     return {
         "core": {
@@ -74,8 +84,16 @@ def _cluster_settings() -> Settings:
         "celery": {
             "broker_url": f"redis://:{secret('REDIS_PASSWORD')}@{places.REDIS}:{places.REDIS_PORT}/0",
             "result_backend": f"db+postgresql+psycopg2://{database}",
+            # By default a task fails that is handed over while the broker has been away for 0.6 s. Here the hand-over
+            # is tried for as long as Airflow allows, a second, and again in the scheduler's next rounds.
+            "task_publish_max_retries": "30",
+            "extra_celery_config": json.dumps(json.loads(course["celery"]["extra_celery_config"]) | _HAND_OVER),
         },
-        # A worker that is killed is noticed by its broker after this time, and what it had not finished is given to
-        # another; tasks of the course last seconds.
-        "celery_broker_transport_options": {"visibility_timeout": "120"},
+        "celery_broker_transport_options": {
+            # What a worker that is gone had taken and not finished, the others give to another worker after this time.
+            # A task that lasts longer is offered to a second worker meanwhile, which leaves it alone as it runs.
+            "visibility_timeout": "${VISIBILITY_TIMEOUT:-120}",
+            # They look every 10 s; by default only every tenth look is a real one.
+            "unacked_restore_throttle": "1",
+        },
     }
