@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backpressure_lab.cluster import compose
+from backpressure_lab.cluster import compose, helm
 from backpressure_lab.files import write_text
 from backpressure_lab.manifest import Problem
 
@@ -13,12 +13,18 @@ if TYPE_CHECKING:
 
     from backpressure_lab.manifest import Course
 
+RENDERED = {compose.FILE: compose.render, helm.FILE: helm.render}
+
 
 def check(course: Course, *, fix: bool) -> Iterator[Problem]:
-    """Whether ``docker-compose.yml``, of a course that has an image, is in step; with ``fix`` it is rendered anew."""
-    if not (course.root / "Dockerfile").exists():
-        return
-    path, wanted = course.root / compose.FILE, compose.render(course)
+    """Whether the cluster's files, of a course that has an image, are in step; with ``fix`` they are rendered anew."""
+    if (course.root / "Dockerfile").exists():
+        for name, render in RENDERED.items():
+            yield from _check(course, name, render(course), fix=fix)
+
+
+def _check(course: Course, name: str, wanted: str, *, fix: bool) -> Iterator[Problem]:
+    path = course.root / name
     found = path.read_text(encoding="utf-8") if path.exists() else ""
     if found == wanted:
         return
@@ -27,4 +33,4 @@ def check(course: Course, *, fix: bool) -> Iterator[Problem]:
         return
     pairs = zip(found.splitlines(), wanted.splitlines(), strict=False)
     line = next((number for number, (old, new) in enumerate(pairs, 1) if old != new), 1)
-    yield Problem(compose.FILE, line, "is not what the code and course.toml say; run ./lab dev check --fix")
+    yield Problem(name, line, "is not what the code and course.toml say; run ./lab dev check --fix")
