@@ -25,6 +25,7 @@ from typing import Any, Self
 import redis
 import yaml
 from backpressure.airflow.client import AirflowClient
+from backpressure.airflow.upstream import Upstream
 from support.postgres import PostgresServer
 
 from backpressure_lab.cluster import compose, dotenv, places
@@ -53,12 +54,12 @@ def _end_with_parent() -> None:
 class NativeCluster:
     """The services of the compose file as processes below one folder.
 
-    ``given`` are variables that a user may set, such as ``WORKER_CONCURRENCY``.
+    ``given`` are variables that a user may set for a service, such as ``WORKER_CONCURRENCY``.
     """
 
-    def __init__(self, home: Path, **given: str) -> None:
+    def __init__(self, home: Path, given: dict[str, dict[str, str]] | None = None) -> None:
         self.home = home
-        self._given = given
+        self._given = given or {}
         self.services: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / compose.FILE).read_text(encoding="utf-8"))[
             "services"
         ]
@@ -93,11 +94,12 @@ class NativeCluster:
         for program in (Path(spec.origin).parent / "_binaries").glob("*/valkey-server"):
             (self.home / "bin" / program.name).symlink_to(program)
 
-    def _here(self, text: str) -> str:
-        """A word of a command or a value of the environment, as it must be on this machine."""
+    def _here(self, text: str, name: str) -> str:
+        """A word of a service's command or a value of its environment, as it must be on this machine."""
+        given = self._given.get(name, {})
         found = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda match: self.secrets[match[1]], text)
         found = re.sub(r"\$\{LAB_PORT:-\d+\}", str(self.port(places.API_SERVER)), found)
-        found = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: self._given.get(match[1], match[2]), found)
+        found = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: given.get(match[1], match[2]), found)
         found = found.replace("$$", "$")
         for (host, number), port in self._ports.items():
             found = found.replace(f"{host}:{number}", f"127.0.0.1:{port}")
@@ -119,7 +121,7 @@ class NativeCluster:
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "BACKPRESSURE_", "LAB_"))
         }
-        own = {key: self._here(value) for key, value in self.services[name].get("environment", {}).items()}
+        own = {key: self._here(value, name) for key, value in self.services[name].get("environment", {}).items()}
         if "AIRFLOW__API__PORT" in own:
             own |= {
                 "AIRFLOW__API__PORT": str(self.port(places.API_SERVER)),
@@ -143,10 +145,10 @@ class NativeCluster:
 
     def command(self, name: str, number: int = 1) -> list[str]:
         """A service's own command, and what only this machine needs."""
-        found = [self._here(word) for word in self.services[name]["command"]]
+        found = [self._here(word, name) for word in self.services[name]["command"]]
         if name == places.REDIS:
             found[-1] = found[-1].replace(f"port {places.REDIS_PORT}", f"port {self.port(places.REDIS)}")
-            found[-1] = found[-1].replace("dir /data", f"dir {self.home / 'data'}") + " --bind 127.0.0.1"
+            found[-1] = found[-1].replace("dir /data", f"dir {self.home / 'data'}\nbind 127.0.0.1")
         if found[:3] == ["airflow", "celery", "worker"]:
             # Hosts of their own have names of their own.
             found += ["--celery-hostname", f"celery@{name}-{number}"]
@@ -219,7 +221,7 @@ class NativeCluster:
             with contextlib.closing(client), contextlib.suppress(redis.RedisError):
                 return bool(client.ping())
             return False
-        _, *words = [self._here(word) for word in self.services[name]["healthcheck"]["test"]]
+        _, *words = [self._here(word, name) for word in self.services[name]["healthcheck"]["test"]]
         health = str(places.SCHEDULER_HEALTH_PORT)
         ports = {health: str(self._health_port(name, number))} if health in words[-1] else {
             str(places.UPSTREAM_PORT): str(self.port(places.UPSTREAM)),
@@ -236,6 +238,12 @@ class NativeCluster:
         for member in processes.family([identity] if identity else []):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member.pid, sign)
+        process.wait(timeout=30)
+
+    def stop(self, name: str, number: int = 1) -> None:
+        """Ask a service's process to end, as ``docker compose stop`` does, and wait until it has."""
+        process = self.running.pop(f"{name}-{number}")
+        process.terminate()
         process.wait(timeout=30)
 
     def close(self) -> None:
@@ -261,6 +269,11 @@ class NativeCluster:
     def client(self) -> AirflowClient:
         """A client of the cluster's Airflow, as its administrator."""
         return AirflowClient(self.url, "admin", self.secrets["ADMIN_PASSWORD"], patience=60)
+
+    def upstream(self, lane: str) -> Upstream:
+        """A lane of the cluster's upstream, as whoever may control it."""
+        address = f"http://127.0.0.1:{self.port(places.UPSTREAM)}"
+        return Upstream(lane, base_url=address, token=self.secrets["CONTROL_TOKEN"])
 
     def up(self, workers: dict[str, int], schedulers: int = 2) -> None:
         """Start everything, in the order that the services' own conditions ask for."""
