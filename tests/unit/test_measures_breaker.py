@@ -198,4 +198,11 @@ def test_a_journal_notes_what_a_breaker_did() -> None:
         ("third", True, ("third", False)),
         ("plain", False, ("plain", False)),
     ]
+    assert [call["error"] for call in told["calls"]] == ["", "", "ConnectionError", "", ""]
     assert [one["state"] for one in told["changes"]] == ["open", "half_open", "closed"]
+
+
+def test_what_reached_the_upstream_meanwhile_is_counted() -> None:
+    """Between 11 and 15 three requests arrived, probes included; a log without requests tells nothing."""
+    assert story().arrived(11.0, 15.0).value == 3
+    assert Story.of([FIRST], log({})).arrived(11.0, 15.0).value is None

@@ -8,6 +8,9 @@ import pytest
 from backpressure.measures.queues import (
     batch,
     flow,
+    in_index_order,
+    in_line,
+    last_end,
     metered_depth,
     metered_rise,
     queued_after,
@@ -105,3 +108,32 @@ def test_a_batch_has_one_stamp() -> None:
     work = Timeline.from_arrays(queued=[1, 1, 1, 2, 2, float("nan")])
     assert (batch(work, "tasks").value, batch(work, "tasks").at, batch(work, "tasks").samples) == (3, 1.0, 5)
     assert batch(NOTHING, "tasks").value is None
+
+
+# Two slots: three get theirs as others end, the last while both are taken.
+QUEUE = Timeline.from_arrays(
+    scheduled=[0.0] * 5,
+    queued=[1.0, 1.0, 3.0, 3.5, 3.6],
+    start=[1.1, 1.1, 3.1, 3.6, 3.7],
+    end=[3.0, 3.2, 5.0, 5.5, 5.6],
+    map_index=[0, 1, 2, 4, 3],
+)
+
+
+def test_who_comes_after_the_first_waits_for_an_end() -> None:
+    """Of three that came after the first two, one got a slot though only two had ended for three."""
+    assert in_line(QUEUE, 2, "work").value == pytest.approx(2 / 3)
+    assert in_line(QUEUE, 3, "work").value == 1
+    assert in_line(QUEUE, 5, "work").value is None
+    assert in_line(NOTHING, 2, "work").value is None
+
+
+def test_ties_go_by_their_index() -> None:
+    """Index 3 was queued after index 4: one of four neighbours is out of order."""
+    assert in_index_order(QUEUE, "work").value == 0.75
+    assert in_index_order(NOTHING, "work").value is None
+
+
+def test_the_last_end_of_those_that_run() -> None:
+    """At 2 two run, of which one ends at 3.2; at 9 none does."""
+    assert (last_end(QUEUE, 2.0), last_end(QUEUE, 9.0)) == (3.2, None)

@@ -46,16 +46,18 @@ class Journal:
     def call(self, name: str, function: Callable[[str], Any]) -> None:
         """Call ``function(name)``, and note when it was asked for, how long it took, and the answer, if there was one.
 
-        A plain value is a fresh answer; ``LastGood`` says itself whether one is stale.
+        A plain value is a fresh answer; ``LastGood`` says itself whether one is stale. Without an answer the class of
+        the exception is the ``error``, which is empty otherwise.
         """
         self._probe = False
         asked, began = time.time(), time.monotonic()
+        answer, error = None, ""
         try:
             answer = _answer(function(name))
-        except Exception:  # noqa: BLE001 - whatever was raised, the caller has no answer
-            answer = None
-        took = time.monotonic() - began
-        self.calls.append({"name": name, "asked": asked, "took": took, "probe": self._probe, "answer": answer})
+        except Exception as raised:  # noqa: BLE001 - whatever was raised, the caller has no answer
+            error = type(raised).__name__
+        told = {"name": name, "asked": asked, "took": time.monotonic() - began, "probe": self._probe}
+        self.calls.append(told | {"answer": answer, "error": error})
 
     def to_dict(self) -> dict[str, list[Record]]:
         """The journal as JSON knows it."""
@@ -164,6 +166,11 @@ class Story:
         value = len(out) if self._usable else None
         at = out[0]["asked"] if out else None
         return Measure(value, f"calls kept from the upstream while {state}", "", at, BOTH, len(self.calls))
+
+    def arrived(self, since: float, until: float) -> Measure:
+        """How many requests reached the upstream between two instants."""
+        value = self.log.count(since=since, until=until) if self._usable else None
+        return Measure(value, "requests that reached it meanwhile", "", since, LOG, len(self.log))
 
     def most_arrivals(self, state: str, ended_in: str) -> Measure:
         """The most requests that arrived within one phase of a state that ended in another."""

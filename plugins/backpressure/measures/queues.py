@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from backpressure.measures.measure import Measure
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = [
     "batch",
     "flow",
+    "in_index_order",
+    "in_line",
+    "last_end",
     "metered_depth",
     "metered_rise",
     "queued_after",
@@ -110,3 +114,28 @@ def batch(work: Timeline, label: str) -> Measure:
     stamps = Counter(work.queued[work.queued > 0].tolist())
     at, most = max(stamps.items(), key=lambda one: one[1], default=(None, None))
     return Measure(most, f"most {label} handed over in one pass", at=at, samples=sum(stamps.values()))
+
+
+def in_line(work: Timeline, slots: int, label: str) -> Measure:
+    """Which part of what came after the first so many was given a slot only when another had ended for it.
+
+    The n-th to get a slot, counted from ``slots`` on, may do so when n - slots have ended. There is no value when no
+    more than ``slots`` were given one.
+    """
+    given, ends = sorted(work.queued[work.queued > 0].tolist()), sorted(work.end[work.end > 0].tolist())
+    ends += [float("inf")] * len(given)
+    waited = [at >= end for at, end in zip(given[slots:], ends, strict=False)]
+    return share(waited, label)
+
+
+def in_index_order(work: Timeline, label: str) -> Measure:
+    """Which part of the mapped instances was given a slot no sooner than the one with the index before."""
+    pairs = sorted(zip(work.map_index.tolist(), work.queued.tolist(), strict=True))
+    given = [at for _, at in pairs if at == at]  # noqa: PLR0124 - NaN where it was never given one
+    return share((later >= one for one, later in pairwise(given)), label)
+
+
+def last_end(work: Timeline, at: float) -> float | None:
+    """When the last of those that run at an instant ends; None when none does."""
+    running = work.intervals().at(at)
+    return float(work.end[running].max()) if len(running) else None
