@@ -100,13 +100,13 @@ with DAG(
             (share(work.pool.isin(POOL), "calls in the pool", of=work) == 1) & (peak(run.tasks("controls")) > SLOTS),
         )
         in_use = work.concurrency("queued", "end", slots=True)
+        taken = in_use.mean(float(in_use.times[0]), enlarged["at"]) / SLOTS if len(in_use) else None
         spans = ((SLOTS, small), (MORE_SLOTS, large))
         slower, faster = (start_rate(work, span, f"calls with {slots} slots") for slots, span in spans)
         yield finding(
             "Monitor pool utilization",
             "what the pool says of its slots is what the timestamps say, and the slots are well used",
-            (agreement(samples, "occupied", in_use) >= 0.8)
-            & (reading(in_use.mean(*small) / SLOTS if len(work) else None, "slots taken", "task instances") >= 0.6),
+            (agreement(samples, "occupied", in_use) >= 0.8) & (reading(taken, "slots taken", "task instances") >= 0.6),
         )
         yield finding(
             "Dynamic pool sizing",

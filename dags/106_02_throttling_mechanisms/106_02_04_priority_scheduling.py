@@ -88,11 +88,11 @@ with DAG(
         )
         graph = effective_weights(run.api.get(f"/dags/{HELPER}/tasks")["tasks"])
         known = rules.select(task_id=list(graph))
+        weighed = known.priority_weight == [graph[name] for name in known.names()]
         yield finding(
             "weight_rule configurations",
             "each rule gives the weight that the graph says, and the pool's queue goes by it",
-            (share(known.priority_weight == [graph[name] for name in known.names()], "weights as in the graph") == 1)
-            & (overtakes(known.select(pool=RULES)) >= 5),
+            (share(weighed, "weights as in the graph", of=known) == 1) & (overtakes(known.select(pool=RULES)) >= 5),
         )
         parents = rules.task_id.isin(["parent_downstream", "parent_absolute"])
         line = rules.select((rules.task_id.isin("loner") & first) | (parents & later))
@@ -101,8 +101,8 @@ with DAG(
             "a light parent of a heavy child overtakes an earlier loner under downstream, but not under absolute",
             queue_order(line) == ("parent_downstream", "loner", "parent_absolute"),
         )
-        pairs = [(run.tasks(f"light{own}").queued, run.tasks(f"heavy{own}").queued) for own in ("", "_own")]
-        shared, own = (share(low < high.max(initial=0), "light calls before the last heavy") for low, high in pairs)
+        pairs = [(run.tasks(f"light{own}"), run.tasks(f"heavy{own}").queued.max(initial=0)) for own in ("", "_own")]
+        shared, own = (share(low.queued < last, "light calls before the last heavy", of=low) for low, last in pairs)
         yield finding(
             "Prevent starvation",
             "no light call gets a slot before the last heavy one, unless a slot is kept for them",

@@ -74,6 +74,29 @@ def test_measures_of_a_timeline(measure: Measure, value: float, at: float | None
         assert measure.at == at
 
 
+@pytest.mark.parametrize(
+    ("measure", "detail"),
+    [
+        (measures.depth(calls(), at=3.1), "call[3], call[4] waited"),
+        (measures.depth(calls(), at=9), "none waited"),
+        (measures.growth(calls(), (0, 0.9)), "4 waited at the beginning, 4 at the end"),
+        (measures.starts(calls(), (3, 9)), "call[3], call[4] started"),
+        (measures.starts(calls(), (7, 9)), "none started"),
+        (measures.count(calls(), "success"), "1 failed"),
+        (measures.count(calls(), "skipped"), "4 success, 1 failed"),
+        (measures.peak(calls(), window=(5.5, 6)), "call[4] ran alone"),
+    ],
+)
+def test_a_measure_tells_who_was_involved(measure: Measure, detail: str) -> None:
+    """Also where nobody was: the reader of a finding that does not hold wants to know what there was instead."""
+    assert measure.detail == detail
+
+
+def test_a_peak_at_a_windows_edge_names_who_is_there() -> None:
+    """An instant finer than Airflow's stamps cuts the window off, and those cut are found where they begin."""
+    assert measures.peak(calls(), window=(1.00000049, 2)).detail == "call[0], call[1], call[2] overlapped"
+
+
 def test_orders_name_the_instances() -> None:
     """Orders are sequences of names, in the order of starting and of queueing."""
     work = Timeline.from_arrays(queued=[2, 1], start=[3, 4], task_id=["a", "b"])

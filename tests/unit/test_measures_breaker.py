@@ -102,6 +102,15 @@ def test_failures_before_the_opening_are_the_upstreams_own() -> None:
     assert story().failed_before("forced_open", 2).value == 0
 
 
+def test_a_breaker_that_never_opened_is_told() -> None:
+    """Beside what is missing stands what there was: how many requests failed without it."""
+    never = Story(story().calls, (), log(SEEN))
+    told = "the breaker was never open"
+    assert never.failed_before("open", 4).detail == f"{told}, though 3 of 8 requests failed"
+    assert never.until("open", since=11.0).detail == never.kept_out("open").detail == told
+    assert story().until("open", since=11.0).detail == ""
+
+
 def test_a_call_that_passed_an_open_breaker_is_named() -> None:
     """It counts when it was asked for and arrived in one open phase; a probe, and what was under way, do not."""
     assert story().passed("open").value == 0

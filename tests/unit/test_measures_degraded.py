@@ -73,6 +73,13 @@ def report(published: dict[str, Any] | None = PUBLISHED, work: Timeline = WORK) 
     return Report.of(Partner(), work, HEALTHY, published, ("a",))
 
 
+def test_what_is_missing_is_named() -> None:
+    """The tasks that ended otherwise, the sources that are not as they should be, or that there is no report at all."""
+    assert tasks_in(WORK, "success", "fetch_").detail == "fetch_a failed, fetch_b failed"
+    assert report(PUBLISHED | {"a": {"value": ["x"], "stale": True}}).complete().detail == "not a"
+    assert report(None).as_sent().detail == "nothing was published"
+
+
 def test_a_report_is_compared_with_that_of_a_healthy_partner() -> None:
     """All rows are there, the broken source's as last sent, and the partner was asked for a quarter."""
     seen = report()

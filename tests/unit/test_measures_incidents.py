@@ -12,6 +12,7 @@ RUNS = Timeline.from_arrays(scheduled=[1.0, 2.0, 3.0, 4.0])
 def test_an_instant_is_confirmed_by_one_nearby() -> None:
     """One of three: the second is three seconds off, and the third was never reached, whatever others saw."""
     found = witnessed(PHASES, within=2.0)
+    assert (found.detail, found.at) == ("detection unconfirmed, recovery not reached", 106.0)
     assert (found.value, found.samples) == (1 / 3, 3)
     assert witnessed(PHASES, within=3.0).value == 2 / 3
 

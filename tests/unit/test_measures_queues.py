@@ -45,6 +45,12 @@ def test_a_reading_agrees_with_the_curve_or_not() -> None:
     assert tracks(readings((12.5, 2)), "waiting", WORK.depth_curve(), least=0, slack=0).value == 1
 
 
+def test_the_reading_furthest_off_is_told() -> None:
+    """What was read, what there was, and when."""
+    found = tracks(readings((12.5, 3), (13.5, 0)), "waiting", WORK.depth_curve(), least=0, slack=0)
+    assert (found.at, found.detail) == (13.5, "furthest apart: 0 read, 4 by timestamps")
+
+
 def test_a_reading_that_took_time_may_be_of_any_instant_of_it() -> None:
     """Between 12.5 and 14.5 the depth was three, four and five; and what is committed late is allowed for."""
     assert [right((14.5, count), took=2.0) for count in (2, 3, 4, 5, 6)] == [0, 1, 1, 1, 0]

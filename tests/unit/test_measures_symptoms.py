@@ -29,6 +29,7 @@ def test_lateness_adds_up_along_the_chain() -> None:
     work = chains([[1, 2, 3], [2, 3, 4], [3, 4, 5]])
     assert [lateness(work, CHAIN, stage).value for stage in CHAIN] == [2, 5, 9]
     assert lateness(work, CHAIN, "load").samples == 3
+    assert lateness(work, CHAIN, "load").detail == "load of run-2 was latest, by 12.0 s"
     assert [lateness(chains([[0, 0, 0]] * 3), CHAIN, stage).value for stage in CHAIN] == [0, 0, 0]
 
 

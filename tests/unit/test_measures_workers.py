@@ -46,6 +46,7 @@ def test_shares_count_workers_that_did_nothing() -> None:
     alone = [record("shared", 10)] * 4
     assert smallest_share(alone, WORKERS, "tasks").value == 0
     assert workers_at_work(alone, WORKERS, "tasks").value == 1
+    assert workers_at_work(alone, WORKERS, "tasks").detail == "a@lab ran 4, b@lab ran none"
     both = [*alone, record("shared", 20)]
     assert smallest_share(both, WORKERS, "tasks").value == 0.2
     assert workers_at_work(both, WORKERS, "tasks").value == 2

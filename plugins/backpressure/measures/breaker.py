@@ -109,8 +109,8 @@ class Story:
     def until(self, state: str, since: float) -> Measure:
         """Seconds from an instant until the breaker first came into a state; below 0 if that was before."""
         at = self.at(state)
-        value = None if at is None else at - since
-        return Measure(value, f"seconds until {state}", "s", at, CALLERS, len(self.changes))
+        value, seen = (None, since) if at is None else (at - since, at)
+        return Measure(value, f"seconds until {state}", "s", seen, CALLERS, len(self.changes), self._unless(state))
 
     def failed_before(self, state: str, number: int) -> Measure:
         """How many of the last requests that arrived before the breaker first came into a state were not served.
@@ -122,8 +122,11 @@ class Story:
         at = self.at(state)
         last = self.log.select(until=at if at is not None else 0.0).last(number)
         value = len(last) - last.count(status=OK) if self._usable else None
-        name = f"failures among the last {number} requests before {state}"
-        return Measure(value, name, at=at, source=LOG, samples=len(last))
+        name, detail = f"failures among the last {number} requests before {state}", self._unless(state)
+        if detail and self._usable:
+            failed = len(self.log) - self.log.count(status=OK)
+            detail += f", though {failed} of {len(self.log)} requests failed"
+        return Measure(value, name, at=at, source=LOG, samples=len(last), detail=detail)
 
     def held(self, *limits: tuple[float, int], until: float) -> Comparison:
         """The most requests that the upstream had on its hands at once, against a limit that changes.
@@ -156,7 +159,7 @@ class Story:
         ]
         value = len(through) if phases and self._usable else None
         at = through[0]["asked"] if through else None
-        named = ", ".join(call["name"] for call in through[:3])
+        named = ", ".join(call["name"] for call in through[:3]) or self._unless(state)
         return Measure(value, f"calls that passed while {state}", "", at, BOTH, len(self.calls), named)
 
     def kept_out(self, state: str, ended_in: str | None = None) -> Measure:
@@ -165,7 +168,8 @@ class Story:
         out = [c for c in self.calls if c["name"] not in arrival and any(p.holds(c["asked"]) for p in phases)]
         value = len(out) if self._usable else None
         at = out[0]["asked"] if out else None
-        return Measure(value, f"calls kept from the upstream while {state}", "", at, BOTH, len(self.calls))
+        detail = self._unless(state) or f"{len(self.calls) - len(out)} others were asked for"
+        return Measure(value, f"calls kept from the upstream while {state}", "", at, BOTH, len(self.calls), detail)
 
     def arrived(self, since: float, until: float) -> Measure:
         """How many requests reached the upstream between two instants."""
@@ -178,7 +182,8 @@ class Story:
         counts = [self.log.count(since=phase.since, until=phase.until) for phase in phases]
         highest = max(counts, default=None) if self._usable else None
         at = phases[counts.index(highest)].since if highest is not None else None
-        return Measure(highest, f"most requests while once {state}", "", at, LOG, len(self.log))
+        detail = "" if phases else self._unless(state) or f"never {state} before {ended_in}"
+        return Measure(highest, f"most requests while once {state}", "", at, LOG, len(self.log), detail)
 
     def served_since(self, state: str) -> Measure:
         """Which part of the calls asked for since the breaker first came into a state reached the upstream, and well.
@@ -189,20 +194,22 @@ class Story:
         later = [call for call in self.calls if at is not None and call["asked"] >= at]
         share = sum(call["name"] in ok for call in later) / len(later) if later else None
         value = (0.0 if at is None else share) if self._usable else None
-        return Measure(value, f"calls served once {state}", "", at, BOTH, len(later))
+        return Measure(value, f"calls served once {state}", "", at, BOTH, len(later), self._unless(state))
 
     def answered(self, since: float, until: float) -> Measure:
         """Which part of the calls asked for in a window got an answer, fresh or stale."""
         asked = self._asked(since, until)
-        share = sum(call["answer"] is not None for call in asked) / len(asked) if asked else None
-        return Measure(share, "calls answered in the outage", "", since, CALLERS, len(asked))
+        without = [call["name"] for call in asked if call["answer"] is None]
+        share = 1 - len(without) / len(asked) if asked else None
+        detail = f"{len(without)} of {len(asked)} without, {without[0]} first" if without else ""
+        return Measure(share, "calls answered in the outage", "", since, CALLERS, len(asked), detail)
 
     def stale_values(self, since: float, until: float) -> Measure:
         """The different values that were served as stale in a window, in alphabetical order."""
         stale = [c["answer"] for c in self._asked(since, until) if c["answer"] is not None and c["answer"]["stale"]]
         values = tuple(sorted({str(answer["value"]) for answer in stale}))
         oldest = max((answer["age"] for answer in stale), default=0.0)
-        detail = f"up to {oldest:.1f} s old" if stale else ""
+        detail = f"up to {oldest:.1f} s old" if stale else "no stale answer was given"
         return Measure(values or None, "values served as stale", "", since, CALLERS, len(stale), detail)
 
     def took(self, since: float, until: float) -> Measure:
@@ -210,6 +217,10 @@ class Story:
         asked = self._asked(since, until)
         value = median(call["took"] for call in asked) if asked else None
         return Measure(value, "median time of a call in the outage", "s", since, CALLERS, len(asked))
+
+    def _unless(self, state: str) -> str:
+        """Says so if the breaker never came into a state."""
+        return f"the breaker was never {state}" if self.at(state) is None else ""
 
     @property
     def _usable(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from backpressure.measures.measure import Measure
@@ -10,7 +10,7 @@ from backpressure.measures.samples import share
 from backpressure.measures.upstream import proportion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from backpressure.request_log import RequestLog
     from backpressure.timeline import Timeline
@@ -71,7 +71,7 @@ class Report:
 
     def complete(self) -> Measure:
         """Which part of the sources is in the report with as many rows as in health."""
-        full = (len(self._of(source).get("value", ())) == len(rows) for source, rows in self.sent.items())
+        full = {source: len(self._of(source).get("value", ())) == len(rows) for source, rows in self.sent.items()}
         return self._share(full, "sources complete in the report", REPORT)
 
     def asked(self) -> Measure:
@@ -82,25 +82,24 @@ class Report:
         """The sources marked as stale in the report."""
         marked = tuple(source for source, rows in self.published.items() if rows["stale"])
         oldest = max((float(self._of(source).get("age", 0.0)) for source in marked), default=0.0)
-        detail = f"up to {oldest:.1f} s old" if marked else ""
-        return Measure(
-            marked if self.ran else None, "marked as stale", source=REPORT, samples=len(self.published), detail=detail
-        )
+        detail = f"up to {oldest:.1f} s old" if marked else "" if self.published else "nothing was published"
+        value, span = marked if self.ran else None, self.work.intervals().span()
+        return Measure(value, "marked as stale", "", span[1] if span else None, REPORT, len(self.published), detail)
 
     def as_sent(self) -> Measure:
         """Which part of the broken sources is in the report as the partner last sent them."""
-        same = (self._of(source).get("value") == self.sent[source] for source in self.broken)
+        same = {source: self._of(source).get("value") == self.sent[source] for source in self.broken}
         return self._share(same, "broken sources as last sent", f"{REPORT}, {UPSTREAM}")
 
     def guarded(self) -> Measure:
         """Which part of the broken sources would not have been served if they had to be younger than they were."""
-        refused = (self._of(source).get("refused_if_older", False) for source in self.broken)
+        refused = {source: self._of(source).get("refused_if_older", False) for source in self.broken}
         return self._share(refused, "refused when too old", REPORT)
 
     def told(self) -> Measure:
         """The sources that people were told to be stale, each as often as they were."""
         names = tuple(name for note in self.notes for name in note["body"])
-        at = self.notes[0]["at"] if self.notes else None
+        at = self.notes[0]["at"] if self.notes else self.broke
         return Measure(names if self.ran else None, "announced as stale", "", at, UPSTREAM, len(self.notes))
 
     def told_before(self, task_id: str) -> Measure:
@@ -108,8 +107,13 @@ class Report:
         begun = min(self.work.select(task_id=task_id).start.tolist(), default=float("-inf"))
         return share((note["at"] < begun for note in self.notes), f"announced before {task_id}", UPSTREAM)
 
-    def _share(self, those: Iterable[bool], name: str, source: str) -> Measure:
-        return share(those if self.ran else (), name, source)
+    def _share(self, those: Mapping[str, bool], name: str, source: str) -> Measure:
+        """Which part is so; the detail names the sources of which it is not, and whether there is a report at all."""
+        found, span = share(those.values() if self.ran else (), name, source), self.work.intervals().span()
+        missed = [name for name, so in those.items() if not so]
+        named = f"not {', '.join(missed)}" if missed else "all of them"
+        detail = named if self.published else "nothing was published"
+        return replace(found, at=span[1] if span else None, detail=detail if self.ran else "")
 
     def _of(self, source: str) -> Mapping[str, Any]:
         return self.published.get(source, {})
@@ -123,4 +127,9 @@ def tasks_in(work: Timeline, state: str, prefix: str = "") -> Measure:
     every = [task_id for task_id in work.task_id.tolist() if task_id.startswith(prefix)]
     found = {task_id for task_id in work.select(state=state).task_id.tolist() if task_id.startswith(prefix)}
     names = tuple(sorted(task_id.removeprefix(prefix) for task_id in found))
-    return Measure(names if every else None, f"{prefix}… in state {state}", samples=len(every))
+    ends = sorted(zip(work.task_id.tolist(), work.state.tolist(), strict=True))
+    others = [f"{one} {ended}" for one, ended in ends if one in every and ended != state]
+    span = work.intervals().span()
+    at = span[1] if every and span else None
+    name = f"{prefix}… in state {state}"
+    return Measure(names if every else None, name, at=at, samples=len(every), detail=", ".join(others))

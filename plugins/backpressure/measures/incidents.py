@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backpressure.measures.measure import Measure
@@ -29,8 +30,11 @@ def came_between(runs: Timeline, since: float | None, until: float | None, label
 
 def witnessed(phases: Phases, within: float) -> Measure:
     """Which part of the phases was reached at an instant that another record confirms to within so many seconds."""
-    close = [at is not None and _apart(at, seen) <= within for at, seen in phases.values()]
-    return share(close, "phases that another record confirms", "event log, upstream log, task instances")
+    close = {name: at is not None and _apart(at, seen) <= within for name, (at, seen) in phases.items()}
+    found = share(close.values(), "phases that another record confirms", "event log, upstream log, task instances")
+    missed = [f"{name} {'unconfirmed' if phases[name][0] else 'not reached'}" for name, so in close.items() if not so]
+    last = max((at for at, _ in phases.values() if at is not None), default=None)
+    return replace(found, at=last, detail=", ".join(missed))
 
 
 def review(title: str, phases: Phases) -> str:

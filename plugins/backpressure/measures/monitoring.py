@@ -39,7 +39,8 @@ def samples_until_alert(samples: Samples, curve: Curve, threshold: float, alerts
     """
     name = "samples from passing the threshold to the alert"
     if not alerts or (passed := _passed(samples, curve, threshold, min(alerts))) is None:
-        return Measure(None, name, source=ALERTS)
+        most = f"the most was {curve.peak}, the threshold {threshold:g}" if len(curve) else ""
+        return Measure(None, name, "", curve.peak_at, ALERTS, detail=most)
     alert = min(alerts)
     taken = sum(passed <= sample["at"] <= alert for sample in samples)
     return Measure(taken if alert >= passed else -1, name, at=alert, source=ALERTS, samples=len(samples))

@@ -5,10 +5,11 @@ A DAG file imports this, so it must not import numpy: that comes with the timeli
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from backpressure.measures.measure import Measure
+from backpressure.measures.measure import Measure, figure
 from backpressure.measures.samples import share
 
 if TYPE_CHECKING:
@@ -32,8 +33,13 @@ def agrees(points: Points, curve: Curve, label: str, tolerance: float = 1) -> Me
     """
     told = points if len(curve) else ()  # without any work there is nothing to be right or wrong about
     real = curve.at([at for at, _ in told]).tolist() if told else []
-    pairs = [(shown, value) for (_, shown), value in zip(told, real, strict=True) if value or shown > tolerance]
-    return share((abs(shown - value) <= tolerance for shown, value in pairs), f"points of {label} that agree", _SOURCE)
+    pairs = [(at, shown, value) for (at, shown), value in zip(told, real, strict=True) if value or shown > tolerance]
+    right = (abs(shown - value) <= tolerance for _, shown, value in pairs)
+    found = share(right, f"points of {label} that agree", _SOURCE)
+    if not pairs:
+        return found
+    at, shown, value = max(pairs, key=lambda one: abs(one[1] - one[2]))
+    return replace(found, at=at, detail=f"furthest apart: {figure(shown)} shown, {figure(value)} by timestamps")
 
 
 def directions(trend: Panel, work: Timeline, every: float = 4.0) -> Measure:
@@ -48,7 +54,7 @@ def directions(trend: Panel, work: Timeline, every: float = 4.0) -> Measure:
             as left have no clear direction and are left out.
         every: how long a time is at least, in seconds.
     """
-    right, shown, since = [], 0.0, trend.points[0][0] if trend.points else 0.0
+    right, wrong, shown, since = [], [], 0.0, trend.points[0][0] if trend.points else 0.0
     for (before, _), (at, slope) in pairwise(trend.points):
         shown += slope * (at - before)
         if at - since >= every:
@@ -56,15 +62,19 @@ def directions(trend: Panel, work: Timeline, every: float = 4.0) -> Measure:
             change = came - int(((work.queued > since) & (work.queued <= at)).sum())
             if abs(change) >= _CLEAR:
                 right.append(shown * change >= 1)
+                if not right[-1]:
+                    wrong.append((at, f"{figure(shown)} shown where the queue changed by {change}"))
             shown, since = 0.0, at
-    return share(right, f"times with the right sign of {trend.title}", _SOURCE)
+    found = share(right, f"times with the right sign of {trend.title}", _SOURCE)
+    return replace(found, at=wrong[0][0], detail=wrong[0][1]) if wrong else found
 
 
 def panel_mean(panel: Panel, curve: Curve) -> Measure:
     """The mean of a panel's points from the curve's beginning to its end; no value when there are none."""
-    inside = [value for at, value in panel.points if _within(at, curve)]
-    mean = sum(inside) / len(inside) if inside else None
-    return Measure(mean, f"mean of {panel.title}", source=_SOURCE, samples=len(inside))
+    inside = [(at, value) for at, value in panel.points if _within(at, curve)]
+    mean = sum(value for _, value in inside) / len(inside) if inside else None
+    at = inside[-1][0] if inside else None
+    return Measure(mean, f"mean of {panel.title}", at=at, source=_SOURCE, samples=len(inside))
 
 
 def real_mean(panel: Panel, curve: Curve, whole: float) -> Measure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "waited_in_line",
 ]
 
+_NAMED = 6
 SLACK = 0.5
 """Seconds by which a reading may be behind: Airflow stamps a change before it commits it."""
 
@@ -41,14 +43,21 @@ def tracks(
     A reading takes time, and what it counts changes meanwhile: it is right if it differs by no more than the tolerance
     from any value that the curve had between its instants ``since`` and ``at``.
     """
-    right = []
+    apart = []
     for sample in samples:
         since, until = sample["since"] - slack, sample["at"]
         inside = curve.times[(curve.times > since) & (curve.times <= until)]
         values = [int(value) for value in curve.at([since, *inside.tolist()])]
         if max(values) >= least:
-            right.append(min(values) - tolerance <= sample[key] <= max(values) + tolerance)
-    return share(right, f"readings of {key} that agree", "readings against task instances")
+            off, real = min((abs(value - sample[key]), value) for value in values)
+            apart.append((off, sample, real))
+    found = share(
+        (off <= tolerance for off, _, _ in apart), f"readings of {key} that agree", "readings against task instances"
+    )
+    if not apart:
+        return found
+    _, worst, real = max(apart, key=lambda one: one[0])
+    return replace(found, at=worst["at"], detail=f"furthest apart: {worst[key]} read, {real} by timestamps")
 
 
 def metered_depth(samples: Samples, key: str, label: str) -> Measure:
@@ -57,7 +66,8 @@ def metered_depth(samples: Samples, key: str, label: str) -> Measure:
     name = f"mean depth of {label}, as metered"
     area = integral(samples, key, name, "readings").value
     mean = area / seconds if isinstance(area, int | float) and seconds > 0 else None
-    return Measure(mean, name, source="readings", samples=len(samples))
+    at = samples[-1]["at"] if samples else None
+    return Measure(mean, name, at=at, source="readings", samples=len(samples))
 
 
 def metered_rise(samples: Samples, key: str, label: str) -> Measure:
@@ -113,7 +123,10 @@ def batch(work: Timeline, label: str) -> Measure:
     """The most task instances that the scheduler handed over in one pass, which gives them one stamp."""
     stamps = Counter(work.queued[work.queued > 0].tolist())
     at, most = max(stamps.items(), key=lambda one: one[1], default=(None, None))
-    return Measure(most, f"most {label} handed over in one pass", at=at, samples=sum(stamps.values()))
+    passes = ", ".join(str(number) for _, number in sorted(stamps.items())[:_NAMED])
+    more = f" and {len(stamps) - _NAMED} more" if len(stamps) > _NAMED else ""
+    detail = f"pass by pass: {passes}{more}" if stamps else ""
+    return Measure(most, f"most {label} handed over in one pass", at=at, samples=sum(stamps.values()), detail=detail)
 
 
 def in_line(work: Timeline, slots: int, label: str) -> Measure:

@@ -68,12 +68,14 @@ def agreement(
     )
 
 
-def most(samples: Sequence[Mapping[str, Any]], key: str, name: str, source: str = "pool samples") -> Measure:
+def most(
+    samples: Sequence[Mapping[str, Any]], key: str, name: str, source: str = "pool samples", *, unit: str = ""
+) -> Measure:
     """The highest value among samples, at the instant of the first that has it; no value without samples."""
     highest = max(samples, key=lambda sample: float(sample[key]), default=None)
     if highest is None:
-        return Measure(None, name, source=source)
-    return Measure(highest[key], name, at=highest["at"], source=source, samples=len(samples))
+        return Measure(None, name, unit, source=source)
+    return Measure(highest[key], name, unit, highest["at"], source, samples=len(samples))
 
 
 def integral(
@@ -93,7 +95,8 @@ def integral(
     span = over.intervals().span() if over is not None else None
     missed = over is not None and (not pairs or span is None or _unseen(samples, span) > _UNSEEN)
     area = sum((one[key] + other[key]) / 2 * (other["at"] - one["at"]) for one, other in pairs)
-    return Measure(area if pairs and not missed else None, name, "slot-s", source=source, samples=len(samples))
+    at = samples[-1]["at"] if samples else None
+    return Measure(area if pairs and not missed else None, name, "slot-s", at, source, len(samples))
 
 
 def _unseen(samples: Sequence[Mapping[str, Any]], span: tuple[float, float]) -> float:

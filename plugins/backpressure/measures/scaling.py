@@ -64,7 +64,10 @@ class Scaling:
         name = "samples from trigger to growth"
         first = next((one.at for one in self.actions if one.after > one.before), None)
         if first is None:
-            return Measure(None, name, source=SAMPLES, samples=len(self.samples))
+            reasons = [one["at"] for one in self.samples if one["queue_time"] > self.target]
+            detail = f"never, though in {len(reasons)} samples work had waited for more than {self.target:g} s"
+            at = reasons[0] if reasons else None
+            return Measure(None, name, "", at, SAMPLES, len(self.samples), detail if reasons else "")
         signs = [
             one
             for one in self.samples
@@ -77,7 +80,7 @@ class Scaling:
         name = "tasks that waited at the first growth"
         first = next((one.at for one in self.actions if one.after > one.before), None)
         if first is None:
-            return Measure(None, name, source=TASKS, samples=len(self.work))
+            return Measure(None, name, source=TASKS, samples=len(self.work), detail="it never grew")
         waited = int(self.work.concurrency("queued", "start").at([first])[0])
         return Measure(waited, name, at=first, source=TASKS, samples=len(self.work))
 
@@ -95,7 +98,8 @@ class Scaling:
         """The shortest time between two changes of size; no value with fewer than two."""
         gaps = [(other.at - one.at, other.at) for one, other in pairwise(self.actions)]
         shortest, at = min(gaps, default=(None, None))
-        return Measure(shortest, "shortest time between changes", "s", at, SAMPLES, len(gaps))
+        changes = ", ".join(f"{one.before} to {one.after}" for one in self.actions) or "none"
+        return Measure(shortest, "shortest time between changes", "s", at, SAMPLES, len(gaps), f"changes: {changes}")
 
     def held_back(self) -> Measure:
         """How many samples showed a reason to grow within a cool-down, which was let pass."""

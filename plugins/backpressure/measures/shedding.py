@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
@@ -99,7 +99,12 @@ class Aftermath:
 
     def lost(self, kind: str) -> Measure:
         """Which part of a task's instances was skipped."""
-        return self._share(self.work.select(task_id=kind).state.isin("skipped").tolist(), f"{kind} shed")
+        work = self.work.select(task_id=kind)
+        skipped = work.state.isin("skipped")
+        ends = work.end[skipped]
+        detail = f"{int(skipped.sum())} of {len(work)} shed" if len(work) else ""
+        found = self._share(skipped.tolist(), f"{kind} shed", float(ends.min()) if len(ends) else None)
+        return replace(found, detail=detail)
 
     def in_time(self, kind: str | None = None) -> Measure:
         """Which part of what succeeded, of one task or of all, was done in time, and what took longest."""
@@ -126,7 +131,8 @@ class Aftermath:
         wrong = [one.key for one, was in zip(self.shed, late, strict=True) if not was]
         known = len(self.work) > 0 and len(late) > 0
         value, at = (sum(late) / len(late), self.shed[0].shed_at) if known else (None, None)
-        return Measure(value, label, at=at, samples=len(late), detail=", ".join(wrong[:3]))
+        detail = ", ".join(wrong[:3]) or ("" if self.shed else "nothing was shed")
+        return Measure(value, label, at=at, samples=len(late), detail=detail)
 
     def deepest(self) -> Measure:
         """The most that waited for a slot at once, shed work until it was skipped included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
@@ -40,10 +41,15 @@ def lateness(work: Timeline, chain: Sequence[str], stage: str, *, least: int = _
         stages = run.by("task_id")
         if all(name in stages for name in (chain[0], *before, stage)):
             ideal = float(stages[chain[0]].scheduled[0]) + sum(float(stages[name].duration[0]) for name in before)
-            late.append(float(stages[stage].start[0]) - ideal)
-    known = [seconds for seconds in late if seconds == seconds]  # noqa: PLR0124 - NaN where a stamp is missing
-    value = median(known) if len(known) >= least else None
-    return Measure(value, f"median lateness of {stage}", "s", samples=len(known))
+            begun = float(stages[stage].start[0])
+            late.append((begun - ideal, begun, run.run_id.tolist()[0].rpartition("__")[2]))
+    known = [one for one in late if not math.isnan(one[0])]  # NaN where a stamp is missing
+    name = f"median lateness of {stage}"
+    if len(known) < least:
+        return Measure(None, name, "s", samples=len(known))
+    latest, at, run_label = max(known)
+    detail = f"{stage} of {run_label} was latest, by {latest:.1f} s"
+    return Measure(median(seconds for seconds, _, _ in known), name, "s", at, samples=len(known), detail=detail)
 
 
 def turn(at: Sequence[float]) -> Measure:
@@ -68,8 +74,9 @@ def download_rate(log: RequestLog, label: str, *, total: bool = False) -> Measur
     rates = sorted(log.download_rates().tolist())
     if not rates or not log.complete:
         return Measure(None, name, "B/s", source="upstream log")
-    if not total:
-        return Measure(median(rates), name, "B/s", source="upstream log", samples=len(rates))
     began, ended = log.start[log.start > 0].min(), log.finish[log.finish > 0].max()
+    detail = f"{len(rates)} downloads, the slowest at {rates[0]:.0f} B/s"
+    if not total:
+        return Measure(median(rates), name, "B/s", float(ended), "upstream log", len(rates), detail)
     value = float(log.bytes.sum() / (ended - began)) if ended > began else None
     return Measure(value, name, "B/s", float(ended), "upstream log", len(rates))

@@ -11,6 +11,7 @@ A DAG file imports this, so it must not import numpy: that comes with the timeli
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from backpressure.measures.measure import Measure, figure
@@ -69,7 +70,8 @@ def peak(
     highest = found.peak(slots=slots)
     if highest is None:
         return Measure(None, name, unit)
-    detail = f"{_listed(work, highest.rows.tolist())} overlapped"
+    named = highest.rows.tolist()
+    detail = f"{_listed(work, named)} {'overlapped' if len(named) > 1 else 'ran alone'}"
     curve = found.curve(slots=slots)
     drawn = tuple(zip(curve.times.tolist(), curve.values.tolist(), strict=True)) if len(curve) <= _MOST_POINTS else ()
     return Measure(highest.value, name, unit, highest.at, samples=len(found), detail=detail, curve=drawn)
@@ -82,9 +84,11 @@ def depth(work: Timeline, label: str | None = None, *, at: float | None = None, 
     if not len(found):
         return Measure(None, name)
     curve = found.curve()
-    if at is None:
-        return Measure(curve.peak, name, at=curve.peak_at, samples=len(found))
-    return Measure(int(curve.at([at])[0]), name, at=at, samples=len(found))
+    when = curve.peak_at if at is None else at
+    if when is None:
+        return Measure(0, name, samples=len(found))
+    who = _named(work, found.at(when).tolist(), "waited")
+    return Measure(int(curve.at([when])[0]), name, at=when, samples=len(found), detail=who)
 
 
 def mean_depth(
@@ -102,8 +106,11 @@ def growth(
     """How fast the queue grew over a window, in task instances per second: the Theil-Sen slope of its depth."""
     name = f"growth of the queue of {_whose(work, label)}"
     samples = len(work.intervals("scheduled", "start", now=now))
-    slope = work.growth(*window, now=now).slope if samples and not _empty(window) else None
-    return Measure(slope, name, "/s", window[1], samples=samples)
+    if not samples or _empty(window):
+        return Measure(None, name, "/s", window[1], samples=samples)
+    began, ended = work.depth(window, now=now).tolist()
+    slope, detail = work.growth(*window, now=now).slope, f"{began} waited at the beginning, {ended} at the end"
+    return Measure(slope, name, "/s", window[1], samples=samples, detail=detail)
 
 
 def gate(
@@ -216,7 +223,9 @@ def starts(work: Timeline, window: Window = ALWAYS, label: str | None = None) ->
     if not len(work) or _empty(window):
         return Measure(None, name)
     found = work.starts(*window)
-    return Measure(len(found), name, at=found[-1] if len(found) else window[1], samples=len(work))
+    rows = [row for row in work.order("start").tolist() if len(found) and found[0] <= work.start[row] <= found[-1]]
+    at = found[-1] if len(found) else window[1]
+    return Measure(len(found), name, at=at, samples=len(work), detail=_named(work, rows, "started"))
 
 
 def start_rate(
@@ -240,8 +249,11 @@ def count(work: Timeline, state: str | Sequence[str] | None = None, label: str |
     found = work.select(state=state) if state is not None else work
     states = [state] if isinstance(state, str) else list(state or ())
     name = f"number of {_whose(work, label)}{' in state ' if states else ''}{' or '.join(states)}"
-    span = found.intervals().span()
-    return Measure(len(found) if len(work) else None, name, at=span[1] if span else None, samples=len(work))
+    span = found.intervals().span() or work.intervals().span()
+    others = Counter(one or "without a state" for one in work.state.tolist() if one not in states) if states else {}
+    detail = ", ".join(f"{number} {state}" for state, number in others.items())
+    value = len(found) if len(work) else None
+    return Measure(value, name, at=span[1] if span else None, samples=len(work), detail=detail)
 
 
 def _statistic(
@@ -314,6 +326,10 @@ def _whose(work: Timeline, label: str | None) -> str:
         dags = [dag for dag in work.dag_id.present() if dag]
         return f"runs of {' and '.join(dags)}" if 0 < len(dags) <= _NAMED_TASKS else "task instances"
     return " and ".join(tasks) if len(tasks) <= _NAMED_TASKS else f"{len(tasks)} tasks"
+
+
+def _named(work: Timeline, rows: Sequence[int], verb: str) -> str:
+    return f"{_listed(work, rows) if len(rows) else 'none'} {verb}"
 
 
 def _listed(work: Timeline, rows: Sequence[int]) -> str:

@@ -33,17 +33,18 @@ def at_home(records: Sequence[Record], workers: Workers, label: str) -> Measure:
     for record in records:
         worker = ran_under(record, workers)
         if worker is None or record["queue"] not in workers[worker]["queues"]:
-            strays.append(f"{_name(record)} ran under {worker or 'no worker'}")
+            strays.append((record, f"{_name(record)} ran under {worker or 'no worker'}"))
     share = 1 - len(strays) / len(records) if records else None
     name = f"{label} run by a worker of their queue"
-    return Measure(share, name, source=PROCESSES, samples=len(records), detail="".join(strays[:1]))
+    at = _last([strays[0][0]] if strays else records)
+    return Measure(share, name, "", at, PROCESSES, len(records), strays[0][1] if strays else "")
 
 
 def workers_at_work(records: Iterable[Record], workers: Workers, label: str) -> Measure:
     """How many workers ran at least one of the task instances; no value when none ran under a worker."""
-    counts = _counts(records, workers)
-    value = len(counts) or None
-    return Measure(value, f"workers that ran {label}", source=PROCESSES, samples=counts.total(), detail=_told(counts))
+    records = list(records)
+    counts, name = _counts(records, workers), f"workers that ran {label}"
+    return Measure(len(counts) or None, name, "", _last(records), PROCESSES, counts.total(), _told(counts, workers))
 
 
 def smallest_share(
@@ -58,18 +59,21 @@ def smallest_share(
 
     It is 0 when one of the workers ran none.
     """
-    counts = _counts((record for record in records if _started(record, since, until)), workers)
+    chosen = [record for record in records if _started(record, since, until)]
+    counts = _counts(chosen, workers)
     least = min((counts[name] for name in workers), default=0)
     share = least / counts.total() if counts else None
     name = f"smallest share of {label}"
-    return Measure(share, name, source=PROCESSES, samples=counts.total(), detail=_told(counts))
+    return Measure(share, name, "", _last(chosen), PROCESSES, counts.total(), _told(counts, workers))
 
 
 def queues_used(records: Iterable[Record], label: str) -> Measure:
     """In how many different queues the task instances were; no value when there are none."""
-    queues = [record["queue"] for record in records]
-    value = len(set(queues)) or None
-    return Measure(value, f"queues that {label} was in", samples=len(queues), detail=", ".join(sorted(set(queues))))
+    records = list(records)
+    queues = Counter(record["queue"] for record in records)
+    detail = ", ".join(f"{number} in {queue}" for queue, number in sorted(queues.items()))
+    name = f"queues that {label} was in"
+    return Measure(len(queues) or None, name, at=_last(records), samples=len(records), detail=detail)
 
 
 def unserved(queues: Iterable[str], workers: Workers) -> Measure:
@@ -86,12 +90,20 @@ def _counts(records: Iterable[Record], workers: Workers) -> Counter[str]:
 
 
 def _started(record: Record, since: float | None, until: float | None) -> bool:
-    at = datetime.fromisoformat(record["start_date"]).timestamp()
+    at = _begun(record)
     return (since is None or at >= since) and (until is None or at < until)
 
 
-def _told(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} ran {count}" for name, count in sorted(counts.items()))
+def _begun(record: Record) -> float:
+    return datetime.fromisoformat(record["start_date"]).timestamp()
+
+
+def _last(records: Iterable[Record]) -> float | None:
+    return max((_begun(record) for record in records if record.get("start_date")), default=None)
+
+
+def _told(counts: Counter[str], workers: Workers) -> str:
+    return ", ".join(f"{name} ran {counts[name] or 'none'}" for name in sorted(workers)) if counts else ""
 
 
 def _name(record: Record) -> str:

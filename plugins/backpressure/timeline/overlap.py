@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from backpressure.timeline.columns import Columns
-from backpressure.timeline.curve import Curve, sweep
+from backpressure.timeline.curve import Curve, sweep, to_microsecond
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +50,9 @@ class Intervals:
             return self
         if since is not None and until is not None and not since < until:
             raise ValueError(f"the window from {since} to {until} is empty: give two instants in ascending order")
-        begin = self.begin if since is None else np.maximum(self.begin, since)
-        finish = self.finish if until is None else np.minimum(self.finish, until)
+        # Curves step at whole microseconds, as the intervals' own ends do: what is cut off there must be found there.
+        begin = self.begin if since is None else np.maximum(self.begin, to_microsecond(np.array([since])))
+        finish = self.finish if until is None else np.minimum(self.finish, to_microsecond(np.array([until])))
         kept = np.flatnonzero(finish > begin)
         return Intervals(self.rows[kept], begin[kept], finish[kept], self.slots[kept])
 
