@@ -178,8 +178,8 @@ idle.communicate(bytes([10])), busy.communicate(bytes([10]))
         busy = int(line(parent))
         both, single = machine.portrait(parent.pid), machine.portrait(parent.pid, without=[busy])
         assert (both["processes"], single["processes"]) == (2, 1)
-        assert both["children_bytes"] > single["children_bytes"] > 0
-        assert both["bytes"] > MEBIBYTE
+        assert both["children's memory"] > single["children's memory"] > 0
+        assert both["memory"] > 1
         assert both["cpu"] - single["cpu"] > 0.2
         assert both["at"] <= single["at"]
         assert 0 < both["busy"] < both["total"]

@@ -67,7 +67,8 @@ def test_waiting_for_files_and_for_a_load_ends_when_both_are_there() -> None:
     answers = iter([False, True])
     found = parse_under(api, 2, os.getpid(), until=lambda: next(answers))
     assert 49 < found["lag"] < 51
-    assert found["parsers"] >= 0
+    assert found["first to last"] == pytest.approx(45, abs=0.1)
+    assert found["files at once"] >= 0
     with pytest.raises(TimeoutError, match="2 files were not parsed, or the load not there, within 0 s"):
         parse_under(api, 2, os.getpid(), until=lambda: False, seconds=0)
 

@@ -127,6 +127,17 @@ def test_names_may_hold_any_printable_character(base_url: str) -> None:
         too_long.configure()
 
 
+def test_a_shut_upstream_answers_all_at_once_when_it_opens(upstream: Upstream) -> None:
+    """Callers wait, however many, and none for longer than the block lasts that shut it, though that fails."""
+    with ThreadPoolExecutor(3) as pool:
+        with contextlib.suppress(LookupError), upstream.shut():
+            calls = [pool.submit(upstream.call) for _ in range(3)]
+            until(lambda: upstream.state()["waiting"] == 3)
+            assert not any(call.done() for call in calls)
+            raise LookupError
+        assert all(call.result(DEADLINE).ok for call in calls)
+
+
 def test_a_fresh_start_forgets_what_was_set_and_has_new_data(upstream: Upstream) -> None:
     """Faults of before are gone, the log from the returned instant is this start's, and the data are others."""
     old = upstream.call("rates").data["digest"]

@@ -133,9 +133,9 @@ def memory(pids: Iterable[int]) -> dict[int, int]:
 def portrait(leader: int, *, without: Iterable[int] = ()) -> dict[str, float]:
     """A process and what descends from it at this instant: a sample as :mod:`backpressure.measures.samples` takes it.
 
-    It has ``at`` (epoch s), ``processes`` (descendants that live), ``bytes`` (the leader's private memory),
-    ``children_bytes`` (the descendants'), ``cpu`` (processor seconds of the whole tree so far), and of all cores since
-    the machine's start the seconds ``busy`` and ``total``. Everything else is 0 for a leader that is gone.
+    It has ``at`` (epoch s), ``processes`` (descendants that live), ``memory`` (the leader's private memory, MB),
+    ``children's memory`` (the descendants'), ``cpu`` (processor seconds of the whole tree so far), and of all cores
+    since the machine's start the seconds ``busy`` and ``total``. Everything else is 0 for a leader that is gone.
 
     Args:
         leader: the process.
@@ -148,8 +148,8 @@ def portrait(leader: int, *, without: Iterable[int] = ()) -> dict[str, float]:
     return {
         "at": now.at,
         "processes": len(below),
-        "bytes": private_bytes(leader) or 0,
-        "children_bytes": sum(memory(below).values()),
+        "memory": (private_bytes(leader) or 0) / 1e6,
+        "children's memory": sum(memory(below).values()) / 1e6,
         "cpu": (cpu_seconds(leader) or 0.0) - sum(cpu_seconds(pid) or 0.0 for pid in without),
         "busy": now.busy,
         "total": now.total,

@@ -59,7 +59,8 @@ def parse_under(
         until: what else must be so.
         seconds: how long to wait at most.
 
-    Returns ``parsers``, the most processes that parsed at once, and ``lag``, the seconds until the last was parsed.
+    Returns ``files at once``, the most processes that parsed at one time, ``lag``, the seconds until the last file was
+    parsed, and ``first to last``, those from the first file to the last.
 
     Raises:
         TimeoutError: it was not so in time.
@@ -73,4 +74,4 @@ def parse_under(
             raise TimeoutError(
                 f"{len(asked.dag_ids)} files were not parsed, or the load not there, within {seconds:g} s"
             )
-    return {"parsers": most_parsers, "lag": max(found)}
+    return {"files at once": most_parsers, "lag": max(found), "first to last": max(found) - min(found)}

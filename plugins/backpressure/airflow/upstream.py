@@ -5,6 +5,7 @@ Nothing is read or opened before the first use, so that an ``Upstream`` may stan
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import weakref
@@ -233,6 +234,19 @@ class Upstream:
         view: dict[str, Any] = self._control("PATCH", "lanes", self.lane, json=settings)
         in_force: dict[str, Any] = view["settings"]
         return in_force
+
+    @contextlib.contextmanager
+    def shut(self, **settings: Any) -> Iterator[None]:
+        """Answer nobody within this block: who calls waits until it is left, also by an error.
+
+        Raises:
+            ValueError: a setting was refused; see ``configure``.
+        """
+        self.configure(capacity=0, queue_limit=None, **settings)
+        try:
+            yield
+        finally:
+            self.configure(capacity=None)
 
     def schedule(self, entries: Sequence[Mapping[str, Any]]) -> list[float]:
         """Set the weather to come, replacing what was scheduled, and return each entry's instant (epoch s).
