@@ -14,6 +14,7 @@ import pytest
 from backpressure import Bulkhead, CircuitBreaker, Rate, RateLimiter
 from backpressure.bulkhead.bulkhead import LEAVE_WITHIN
 from backpressure.bulkhead.operations import FEATURE as BULKHEAD
+from backpressure.clock import ManualClock
 from backpressure.errors import (
     SchemaDamagedError,
     SchemaTooNewError,
@@ -22,7 +23,7 @@ from backpressure.errors import (
     StorageUnavailableError,
 )
 from backpressure.limiter.operations import FEATURE, GCRA_TAKE
-from backpressure.storage import PostgresStorage, _connection
+from backpressure.storage import MemoryStorage, PostgresStorage, _connection
 from support.postgres import PostgresServer, postgres_server
 
 if TYPE_CHECKING:
@@ -285,7 +286,52 @@ def test_a_session_of_ours_is_prepared(postgres_storage: PostgresStorage) -> Non
     (session,) = postgres_storage._pool._idle
     sql = "SELECT current_setting('synchronous_commit'), array_agg(name ORDER BY name) FROM pg_prepared_statements"
     rows = _connection.drive(session.execute(sql, time.monotonic() + 10))
-    assert rows == [("off", ["gcra_take_1", "gcra_take_1_quick"])]
+    assert rows == [("off", ["gcra_take_1", "gcra_take_1_short_0"])]
+
+
+def test_a_shortcut_answers_like_the_function(manual_postgres_storage: PostgresStorage) -> None:
+    """Permits at once, permits for later and refusals are the same by either way, each asked for again and again."""
+    memory = MemoryStorage(ManualClock(manual_postgres_storage.clock.now_ns() / 1e9))
+    second = 10**9
+    asked = [(5, second, 1, 0), (5, second, 2, 0), (5, second, 1, 3 * second), (5, second, 4, 10**18), (3, 7, 1, 0)]
+    answers = set()
+    for turn in range(12):
+        for arguments in asked:
+            for key in ("g:x", "g:y"):
+                answer = manual_postgres_storage.run(GCRA_TAKE, (key,), *arguments)
+                assert answer == memory.run(GCRA_TAKE, (key,), *arguments)
+                answers.add((answer[0], answer[1] > 0))
+        for storage in (memory, manual_postgres_storage):
+            storage.clock.advance(0.3 * turn)
+    assert answers == {(True, False), (True, True), (False, True)}
+    (session,) = manual_postgres_storage._pool._idle
+    assert len(session.shortcuts) == len(asked)
+
+
+def test_a_session_prepares_only_so_many_shortcuts(
+    postgres_storage: PostgresStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more sets of arguments than that, and more keys than are remembered, every permit is given all the same."""
+    monkeypatch.setattr(_connection.Session, "MOST_SHORTCUTS", 3)
+    monkeypatch.setattr(_connection.Session, "MOST_SHORT", 4)
+    for number in range(8):
+        for _ in range(3):
+            answer = postgres_storage.run(GCRA_TAKE, (f"g:{number}",), 3, 3600 * 10**9 + number, 1, 0)
+        assert answer == (True, 0, 0)
+    (session,) = postgres_storage._pool._idle
+    assert len(session.shortcuts) == 3
+    assert len(session.short) <= 4
+
+
+def test_a_bad_timeout_costs_no_connection(postgres_storage: PostgresStorage) -> None:
+    """A call that is refused for its timeout leaves the session to the next one."""
+    for _ in range(3):
+        postgres_storage.run(*TAKE)
+    for _ in range(5):
+        with pytest.raises(ValueError, match="timeout must be a positive number of seconds, not nan"):
+            postgres_storage.run(*TAKE, timeout=float("nan"))
+    assert len(postgres_storage._pool._idle) == 1
+    assert len(postgres_storage.run(*TAKE)) == 3
 
 
 def test_expired_rows_are_deleted_as_it_goes(
@@ -358,7 +404,12 @@ def test_a_restart_is_ridden_out_within_the_timeout(server: PostgresServer) -> N
     """A clean restart loses nothing, and neither a thread nor a coroutine needs a new process."""
     storage = PostgresStorage(server.dsn(), timeout=20)
     limiter = RateLimiter("restarted", Rate(1, 3600.0, burst=4), storage)
+    bulkhead = Bulkhead("restarted", 2, storage, lease=600.0)
+    breaker = CircuitBreaker("restarted", storage, failure_threshold=1, open_for=3600.0)
     assert [limiter.try_acquire().remaining for _ in range(2)] == [3, 2]
+    lease = bulkhead.acquire()
+    with pytest.raises(ZeroDivisionError):
+        breaker.call(lambda: 1 // 0)
     server.stop()
     starter = threading.Thread(target=server.start)
     starter.start()
@@ -370,6 +421,29 @@ def test_a_restart_is_ridden_out_within_the_timeout(server: PostgresServer) -> N
     assert asyncio.run(limiter.try_acquire_async()) == (True, 0.0, 0)
     starter.join()
     assert not limiter.try_acquire()
+    assert bulkhead.count() == (1, 0)
+    assert lease.renew()
+    assert breaker.state == "open"
+    storage.close()
+
+
+def test_a_crash_loses_the_last_moments_only(server: PostgresServer) -> None:
+    """Of permits that are taken without a pause, a crash forgets none that was given a second before it."""
+    storage = PostgresStorage(server.dsn(), timeout=20)
+    burst = 100_000
+    limiter = RateLimiter("last moments", Rate(100, 86400.0, burst=burst), storage)
+    given = []
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        assert limiter.try_acquire()
+        given.append(time.monotonic())
+    server.crash()
+    server.start()
+    remembered = burst - limiter.try_acquire().remaining - 1
+    lost = given[remembered:]
+    assert all(at > end - 1.0 for at in lost), (
+        f"lost {len(lost)} of {len(given)}, {end - lost[0]:.2f} s before the crash"
+    )
     storage.close()
 
 

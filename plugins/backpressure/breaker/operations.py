@@ -18,7 +18,7 @@ from backpressure.breaker.state import (
     Report,
     Result,
 )
-from backpressure.storage.protocol import Argument, Feature, Operation, Outcome
+from backpressure.storage.protocol import Argument, Feature, Operation, Outcome, Shortcut
 from backpressure.storage.protocol import Result as Row
 
 FEATURE = Feature("breaker", version=1, folder=os.path.dirname(__file__), tables=("breaker",))  # noqa: PTH120 - pathlib is slow to import
@@ -79,15 +79,26 @@ def _read(states: tuple[BreakerState | None], now: int) -> Outcome:
 
 
 _ADMIT_CLOSED = """
-SELECT true, coalesce(b.epoch, 0), false, 0::bigint, 'closed', NULL, NULL
-FROM (SELECT $1::bytea AS key WHERE ($2::bigint, $3::int, $4::bigint, $5::bigint) IS NOT NULL) AS asked
+SELECT coalesce(b.epoch, 0)
+FROM (SELECT $1::bytea AS key) AS asked
 LEFT JOIN {schema}.breaker b USING (key)
 WHERE b.key IS NULL OR (b.mode = 'automatic' AND b.phase = 'closed'
     AND b.expires > greatest({schema}.now_ns(), b.seen) AND b.seen - {schema}.now_ns() < 60000000000)
 """
-"""The usual case, a closed breaker, without the function; only if the clock was not set back."""
+"""The usual case, a closed breaker, without the function; only if the clock was not set back. It returns the epoch."""
 
-ADMIT = Operation("breaker_admit_1", FEATURE, _admit, durable=True, statement=_ADMIT_CLOSED)
+
+def _admitted(row: Row, _arguments: tuple[Argument, ...]) -> Row:
+    return (True, row[0], False, 0, "closed", None, None)
+
+
+ADMIT = Operation(
+    "breaker_admit_1",
+    FEATURE,
+    _admit,
+    durable=True,
+    shortcut=Shortcut(_ADMIT_CLOSED, _admitted, by_arguments=False),
+)
 RECORD = Operation("breaker_record_1", FEATURE, _record, durable=True)
 OVERRIDE = Operation("breaker_override_1", FEATURE, _override, durable=True)
 READ = Operation("breaker_read_1", FEATURE, _read)

@@ -64,7 +64,6 @@ class Asking:
         if len(set(self._keys)) != len(self._keys) or not self._keys:
             raise ValueError(f"limiters must be one or more, each named once, not {[each for each, _ in limits]!r}")
         self._any_of = any_of
-        self._at_once: _Question | None = None
         self._largest = min(spec.limit for spec in specs)
         self._only_rate = (specs[0].limit, specs[0].period) if len(specs) == 1 and specs[0].kind == GCRA else None
         self._columns = tuple(list(column) for column in zip(*specs, strict=True))
@@ -102,10 +101,7 @@ class Asking:
 
     def _one(self, cost: int, max_wait: int) -> _Question:
         """The question for one permit."""
-        if type(cost) is not int or cost != 1:
-            check_cost(cost, self._largest)
-        elif max_wait == 0 and self._at_once is not None:
-            return self._at_once
+        check_cost(cost, self._largest)
         if self._only_rate is not None:
             return GCRA_TAKE, (*self._only_rate, cost, max_wait)
         return TAKE, (*self._columns, int(self._any_of), 1, cost, max_wait)
@@ -120,7 +116,8 @@ class Asking:
     def _decision(self, row: Result, cost: int) -> Decision:
         if len(row) == 3 and not self._listeners:  # noqa: PLR2004 - a GCRA answer, the usual case
             allowed, wait, remaining = row
-            return Decision(allowed, 0.0 if allowed else wait / NANOSECONDS, remaining)
+            # What `Decision(…)` does, in half the time.
+            return tuple.__new__(Decision, (allowed, 0.0 if allowed else wait / NANOSECONDS, remaining))
         return decision(self._answer(row, cost))
 
     def _answer(self, row: Result, cost: int) -> Answer:
@@ -168,7 +165,12 @@ class Limiter(Asking):
             ValueError: `cost` is below 1, or above what the limit can ever grant.
             StorageError: the storage could not be asked.
         """
-        return self._decision(self._ask(self._one(cost, 0)), cost)
+        operation, arguments = self._at_once if type(cost) is int and cost == 1 else self._one(cost, 0)
+        try:
+            row = self.storage.run(operation, self._keys, *arguments)
+        except StorageUnavailableError as error:
+            row = self._unavailable(error)
+        return self._decision(row, cost)
 
     async def try_acquire_async(self, cost: int = 1) -> Decision:
         """Ask for a permit now, without blocking the event loop; see `try_acquire`."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_READ
 
+from backpressure.storage.protocol import Argument
+
 if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LOCK_TIMEOUT",
     "DeadlineError",
-    "Prepared",
     "Session",
+    "Short",
     "Steps",
     "Wait",
     "drive",
@@ -63,36 +65,23 @@ class Wait(NamedTuple):
 Steps = Generator[Wait, None, T]
 
 
-class Prepared:
-    """An operation's prepared statements, by the text that precedes their parameters.
+class Short:
+    """An operation on one key by its shortcut, ready to be sent.
 
     Args:
-        function: calls the function.
-        quick: does the usual case without it, or None.
+        sql: executes the shortcut.
+        function: executes the function instead, where that is always asked the same; otherwise None.
     """
 
-    __slots__ = ("_function", "_quick", "_skip")
+    __slots__ = ("function", "skip", "sql")
 
     SKIPPED = 8
-    """Times that the quick statement is not tried after it was of no use: one refusal is usually followed by others."""
+    """Times that the shortcut is not tried after it was of no use: one refusal is usually followed by others."""
 
-    def __init__(self, function: str, quick: str | None) -> None:
-        self._function = function
-        self._quick = quick
-        self._skip = 0
-
-    def in_turn(self) -> tuple[str, ...]:
-        """What to execute until there is a row."""
-        if self._quick is None:
-            return (self._function,)
-        if self._skip:
-            self._skip -= 1
-            return (self._function,)
-        return self._quick, self._function
-
-    def of_no_use(self) -> None:
-        """Say that the quick statement found no row."""
-        self._skip = self.SKIPPED
+    def __init__(self, sql: str, function: str | None) -> None:
+        self.sql = sql
+        self.function = function
+        self.skip = 0
 
 
 class Session:
@@ -102,16 +91,22 @@ class Session:
 
     Attributes:
         seen: functions that were called.
-        prepared: prepared statements, by the function's name.
+        prepared: what executes a function that is prepared, by its name.
+        shortcuts: what executes a shortcut that is prepared, by its function and the arguments in it.
+        short: operations on one key that are ready to be sent, by function, keys and the arguments in the shortcut.
         sweep_after: calls until the next one that also deletes expired rows.
     """
 
     SWEEP_EVERY = 512
+    MOST_SHORTCUTS = 64
+    MOST_SHORT = 1024
 
     def __init__(self, dsn: str) -> None:
         self.connection = psycopg2.connect(dsn, async_=True)
         self.seen: set[str] = set()
-        self.prepared: dict[str, Prepared] = {}
+        self.prepared: dict[str, str] = {}
+        self.shortcuts: dict[tuple[str, tuple[Argument, ...]], str] = {}
+        self.short: dict[tuple[str, tuple[str, ...], tuple[Argument, ...]], Short] = {}
         # By chance at first, or processes that make one call each would never sweep.
         self.sweep_after = 1 + os.urandom(1)[0]
         self._ours: bool | None = None
@@ -145,21 +140,20 @@ class Session:
             self.connection.close()
             raise
 
-    def execute_now(self, sql: str, deadline: float) -> Rows:
-        """Run SQL that returns rows, in the calling thread: what `execute` comes to, in a third of the time."""
+    def execute_now(self, sql: str, deadline: float) -> tuple[Any, ...] | None:
+        """Run SQL and fetch its first row, in the calling thread: what `execute` comes to, in a third of the time."""
         poll = self.connection.poll
         cursor = self._cursor
         try:
             cursor.execute(sql)
-            if len(sql) < SURELY_SENT:
-                # To ask psycopg2 before there is an answer would cost a system call in vain.
-                _or_give_up(self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000 + 1))
-            while (state := poll()) != POLL_OK:
-                if state != POLL_READ:
-                    _or_give_up(_ready(Wait(deadline, self._fd, write=True)))
-                else:
-                    _or_give_up(self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000 + 1))
-            return cursor.fetchall()  # type: ignore[no-any-return]
+            # To ask psycopg2 before there is an answer would cost a system call in vain.
+            state = POLL_READ if len(sql) < SURELY_SENT else poll()
+            while state != POLL_OK:
+                left = max(0.0, deadline - time.monotonic())
+                if not (self._readable.poll(left * 1000 + 1) if state == POLL_READ else self._writable(left)):
+                    raise DeadlineError  # noqa: TRY301 - a call more would be paid for by every permit
+                state = poll()
+            return cursor.fetchone()  # type: ignore[no-any-return]
         except psycopg2.Error:
             raise
         except BaseException:
@@ -187,6 +181,9 @@ class Session:
         """Wait until the connection has done what it was at."""
         while (state := self.connection.poll()) != POLL_OK:
             yield Wait(deadline, self.connection.fileno(), state != POLL_READ)
+
+    def _writable(self, seconds: float) -> bool:
+        return _ready(Wait(time.monotonic() + seconds, self._fd, write=True))
 
     def _send(self, sql: str) -> None:
         if self._cursor is None:
@@ -237,11 +234,6 @@ def drive(steps: Steps[T]) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
-
-
-def _or_give_up(ready: object) -> None:
-    if not ready:
-        raise DeadlineError
 
 
 def _ready(wait: Wait) -> bool:

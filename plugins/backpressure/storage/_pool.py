@@ -50,8 +50,11 @@ class SessionPool:
 
     def take_idle(self) -> Session | None:
         """Take a session that is open and idle, if there is one."""
-        with self._lock:
-            return self._idle.pop() if self._idle else None
+        # Without the lock, which every permit would pay for twice: a list's own pop and append are atomic.
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def borrow(self, deadline: float) -> Steps[Session]:
         """Take a session, open a new one, or wait for one."""
@@ -72,24 +75,21 @@ class SessionPool:
 
     def give_back(self, session: Session) -> None:
         """End a loan. A closed session makes room for a new one."""
-        with self._lock:
-            if session.connection.closed:
+        if session.connection.closed:
+            with self._lock:
                 self._lent_or_idle -= 1
-            else:
-                self._idle.append(session)
-            if self._waiting:
+        else:
+            self._idle.append(session)
+        # Whoever queues looks for an idle session after that, and here it is the other way round: one sees the other.
+        if self._waiting:
+            with self._lock:
                 self._wake_next()
 
     def discard_idle(self) -> None:
         """Close every session that is not lent."""
-        with self._lock:
-            idle = self._idle[:]
-            self._idle.clear()
-            self._lent_or_idle -= len(idle)
-            for _ in idle:
-                self._wake_next()
-        for session in idle:
+        while (session := self.take_idle()) is not None:
             session.close()
+            self.give_back(session)
 
     def _open(self, deadline: float) -> Steps[Session]:
         try:

@@ -11,10 +11,10 @@ import psycopg2
 from backpressure.clock import Clock, SystemClock
 from backpressure.errors import StorageUnavailableError
 from backpressure.storage import _failures
-from backpressure.storage._connection import DeadlineError, Prepared, Session, Steps, drive, drive_async, pause
+from backpressure.storage._connection import DeadlineError, Session, Short, Steps, drive, drive_async, pause
 from backpressure.storage._literals import literal, parameters, quote_identifier
 from backpressure.storage._pool import SessionPool
-from backpressure.storage.protocol import Argument, Feature, Operation, Result
+from backpressure.storage.protocol import Argument, Feature, Operation, Result, Shortcut
 
 __all__ = ["PostgresStorage"]
 
@@ -23,7 +23,6 @@ LONGEST_TIMEOUT = 7 * 86400.0
 """Seconds; poll(2) can't wait for a month."""
 LONGEST_NAME = 63
 """Bytes of a PostgreSQL identifier."""
-KNOWN_QUESTIONS = 1024
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
 
@@ -32,10 +31,15 @@ class _Call(NamedTuple):
     """An operation on its way. `deadline` is by `time.monotonic`, `seconds` what the caller allowed."""
 
     operation: Operation
-    parameters: str
-    arity: int
+    keys: tuple[str, ...]
+    arguments: tuple[Argument, ...]
     seconds: float
     deadline: float
+
+    @property
+    def parameters(self) -> str:
+        """Key and arguments as SQL."""
+        return parameters(self.keys, self.arguments, many=self.operation.many)
 
 
 class PostgresStorage:
@@ -71,33 +75,43 @@ class PostgresStorage:
         self._dsn = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", dsn)
         self._quoted = quote_identifier(schema)
         self._pool = SessionPool(self._dsn, max_connections)
-        self._known: dict[tuple[tuple[str, ...], tuple[Argument, ...]], str] = {}
 
     def run(
         self, operation: Operation, keys: tuple[str, ...], *arguments: Argument, timeout: float | None = None
     ) -> Result:
         """Apply one operation; see `Storage.run`."""
         session = self._pool.take_idle()
-        prepared = session.prepared.get(operation.name) if session else None
-        if session is None or prepared is None or session.sweep_after <= 1:
-            if session is not None:
-                self._pool.give_back(session)
+        if session is None:
+            return drive(self._run(self._call(operation, keys, arguments, timeout)))
+        shortcut, short = operation.shortcut, None
+        if shortcut is not None:
+            fixed = arguments if shortcut.by_arguments else ()
+            short = session.short.get((operation.name, keys, fixed)) or _short(session, operation, keys, fixed)
+        if session.sweep_after <= 1 or (operation.name not in session.prepared if shortcut is None else short is None):
+            self._pool.give_back(session)
             return drive(self._run(self._call(operation, keys, arguments, timeout)))
         # The usual case: the same as `_attempt`, without the generators.
-        deadline = time.monotonic() + (self._timeout if timeout is None else _checked(timeout))
-        values = self._values(operation, keys, arguments)
         try:
+            deadline = time.monotonic() + (self._timeout if timeout is None else _checked(timeout))
             session.sweep_after -= 1
-            for start in prepared.in_turn():
-                rows = session.execute_now(f"{start}({values})", deadline)
-                if rows:
-                    return rows[0]
-                prepared.of_no_use()
+            if short is not None and shortcut is not None:
+                if short.skip:
+                    short.skip -= 1
+                else:
+                    row = session.execute_now(short.sql, deadline)
+                    if row is not None:
+                        return shortcut.told(row, arguments)
+                    short.skip = Short.SKIPPED
+            known = short and short.function
+            row = session.execute_now(known or _function(session, operation, keys, arguments), deadline)
         except psycopg2.Error as error:
             # Without its traceback, which would keep this frame, and with it the storage's connections.
             failure = error.with_traceback(None)
         except DeadlineError as late:
             raise self._unavailable(self._call(operation, keys, arguments, timeout)) from late
+        else:
+            assert row is not None, "a function returns one row"
+            return row
         finally:
             self._pool.give_back(session)
         call = self._call(operation, keys, arguments, timeout)
@@ -133,24 +147,11 @@ class PostgresStorage:
         """Close the connections that are not in use; the next operation opens one again."""
         self._pool.discard_idle()
 
-    def _values(self, operation: Operation, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> str:
-        """Key and arguments as SQL. An operation in a hurry is mostly asked the same again."""
-        if operation.statement is None:
-            return parameters(keys, arguments, many=operation.many)
-        question = (keys, arguments)
-        values = self._known.get(question)
-        if values is None:
-            if len(self._known) >= KNOWN_QUESTIONS:
-                self._known.clear()
-            values = self._known[question] = parameters(keys, arguments, many=operation.many)
-        return values
-
     def _call(
         self, operation: Operation, keys: tuple[str, ...], arguments: tuple[Argument, ...], timeout: float | None
     ) -> _Call:
         seconds = self._timeout if timeout is None else _checked(timeout)
-        values = parameters(keys, arguments, many=operation.many)
-        return _Call(operation, values, 1 + len(arguments), seconds, time.monotonic() + seconds)
+        return _Call(operation, keys, arguments, seconds, time.monotonic() + seconds)
 
     def _run(self, call: _Call) -> Steps[Result]:
         try:
@@ -189,14 +190,11 @@ class PostgresStorage:
         session = yield from self._pool.borrow(call.deadline)
         try:
             yield from self._prepare(session, call)
-            prepared = session.prepared.get(call.operation.name)
-            plain = f"SELECT * FROM {self._quoted}.{call.operation.name}"  # noqa: S608 - a quoted name
-            for start in prepared.in_turn() if prepared else (plain,):
-                rows = yield from session.execute(f"{start}({call.parameters})", call.deadline)
-                if rows:
-                    break
-                if prepared:
-                    prepared.of_no_use()
+            row = yield from self._shortened(session, call)
+            if row is None:
+                plain = f"SELECT * FROM {self._quoted}.{call.operation.name}"  # noqa: S608 - a quoted name
+                start = session.prepared.get(call.operation.name, plain)
+                (row,) = yield from session.execute(f"{start}({call.parameters})", call.deadline)
             session.sweep_after -= 1
             if session.sweep_after <= 0:
                 session.sweep_after = Session.SWEEP_EVERY
@@ -204,21 +202,47 @@ class PostgresStorage:
                     yield from session.execute(self._sweep(call.operation.feature), call.deadline)
         finally:
             self._pool.give_back(session)
-        return rows[0]
+        return row
 
     def _prepare(self, session: Session, call: _Call) -> Steps[None]:
-        """Prepare an operation's statements when it comes to a session for the second time, if that is ours."""
-        name, statement = call.operation.name, call.operation.statement
+        """Prepare an operation's function when it comes to a session for the second time, if that is ours."""
+        name = call.operation.name
         if name in session.prepared:
             return
         if name in session.seen and (yield from session.is_ours(call.deadline)):
-            places = ", ".join(f"${place}" for place in range(1, call.arity + 1))
+            places = ", ".join(f"${place}" for place in range(1, 2 + len(call.arguments)))
             sql = f"PREPARE {name} AS SELECT * FROM {self._quoted}.{name}({places})"  # noqa: S608 - a quoted name
-            if statement is not None:
-                sql += f"; PREPARE {name}_quick AS {statement.replace('{schema}', self._quoted)}"
             yield from session.execute(sql, call.deadline)
-            session.prepared[name] = Prepared(f"EXECUTE {name}", statement and f"EXECUTE {name}_quick")
+            session.prepared[name] = f"EXECUTE {name}"
         session.seen.add(name)
+
+    def _shortened(self, session: Session, call: _Call) -> Steps[Result | None]:
+        """The operation's result by its shortcut; None when there is none, or it was of no use."""
+        shortcut = call.operation.shortcut
+        if shortcut is None or call.operation.name not in session.prepared:
+            return None
+        yield from self._prepare_shortcut(session, call, shortcut)
+        short = _short(session, call.operation, call.keys, call.arguments if shortcut.by_arguments else ())
+        if short is None:
+            return None
+        if short.skip:
+            short.skip -= 1
+            return None
+        rows = yield from session.execute(short.sql, call.deadline)
+        if not rows:
+            short.skip = Short.SKIPPED
+            return None
+        return shortcut.told(rows[0], call.arguments)
+
+    def _prepare_shortcut(self, session: Session, call: _Call, shortcut: Shortcut) -> Steps[None]:
+        """Prepare a shortcut, with the arguments that are part of it, unless the session has prepared too many."""
+        name, fixed = call.operation.name, call.arguments if shortcut.by_arguments else ()
+        number = len(session.shortcuts)
+        if (name, fixed) in session.shortcuts or number >= Session.MOST_SHORTCUTS:
+            return
+        sql = shortcut.sql.format(*map(literal, fixed), schema=self._quoted)
+        yield from session.execute(f"PREPARE {name}_short_{number} AS {sql}", call.deadline)
+        session.shortcuts[name, fixed] = f"EXECUTE {name}_short_{number}"
 
     def _sweep(self, feature: Feature) -> str:
         tables = (f"{self._quoted}.{quote_identifier(table)}" for table in feature.tables)
@@ -235,6 +259,25 @@ class PostgresStorage:
 
     def _unavailable(self, call: _Call, failure: psycopg2.Error | None = None) -> StorageUnavailableError:
         return _failures.unavailable(self._dsn, call.seconds, failure)
+
+
+def _function(session: Session, operation: Operation, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> str:
+    """What executes an operation's prepared function."""
+    return f"{session.prepared[operation.name]}({parameters(keys, arguments, many=operation.many)})"
+
+
+def _short(session: Session, operation: Operation, keys: tuple[str, ...], fixed: tuple[Argument, ...]) -> Short | None:
+    """What to send for an operation on a key by its shortcut; None when that is not prepared."""
+    short = session.short.get((operation.name, keys, fixed))
+    start = session.shortcuts.get((operation.name, fixed))
+    if short is not None or start is None:
+        return short
+    if len(session.short) >= Session.MOST_SHORT:
+        session.short.clear()
+    function = _function(session, operation, keys, fixed) if fixed else None
+    short = Short(f"{start}({parameters(keys, (), many=operation.many)})", function)
+    session.short[operation.name, keys, fixed] = short
+    return short
 
 
 def _checked(timeout: float) -> float:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from backpressure.clock import Clock
 
-__all__ = ["Argument", "Feature", "Operation", "Outcome", "Result", "Scalar", "Storage", "Transition"]
+__all__ = ["Argument", "Feature", "Operation", "Outcome", "Result", "Scalar", "Shortcut", "Storage", "Transition"]
 
 Scalar = int | float | str | bytes | bool | None
 Argument = Scalar | Sequence[Scalar]
@@ -52,6 +52,23 @@ class Feature(NamedTuple):
     tables: tuple[str, ...]
 
 
+class Shortcut(NamedTuple):
+    """A query that does an operation in the usual case, and otherwise changes nothing and returns no row.
+
+    It is prepared, and used only in sessions that are ours alone; without a row the function is called.
+
+    Attributes:
+        sql: has the key as `$1`, and `{schema}`. The arguments are `{0}`, `{1}`, …: they are part of what is prepared,
+            so that PostgreSQL computes with constants, and only the key is sent.
+        told: makes the operation's result of the query's row and the arguments.
+        by_arguments: whether `sql` has arguments; it is then prepared for each set of them that comes.
+    """
+
+    sql: str
+    told: Callable[[Result, tuple[Argument, ...]], Result]
+    by_arguments: bool
+
+
 class Operation(NamedTuple):
     """One atomic operation on the records of a feature.
 
@@ -63,9 +80,7 @@ class Operation(NamedTuple):
         many: takes any number of keys, so that in PostgreSQL they come as `bytea[]` even when there is one.
         durable: whether a change must survive a crash of the storage's host once the caller has its result. Without it
             the last moments may be lost.
-        statement: for PostgreSQL, where every microsecond counts: a query that does the operation in the usual case,
-            and otherwise changes nothing and returns no row, so that the function is called. It has the function's
-            parameters as `$1`, `$2`, … and `{schema}`, and is used only in sessions that are ours alone.
+        shortcut: for PostgreSQL, where every microsecond counts: how to do without the function in the usual case.
     """
 
     name: str
@@ -73,7 +88,7 @@ class Operation(NamedTuple):
     transition: Transition
     many: bool = False
     durable: bool = False
-    statement: str | None = None
+    shortcut: Shortcut | None = None
 
 
 class Storage(Protocol):
