@@ -21,7 +21,8 @@ from backpressure import (  # noqa: E402 - found by the path above
     RateLimiter,
     SlidingWindow,
 )
-from backpressure.storage import PostgresStorage  # noqa: E402 - the same
+from backpressure.storage import PostgresStorage, Storage  # noqa: E402 - the same
+from support.file_storage import FileStorage  # noqa: E402 - the same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,9 @@ REAL_TIME, REAL_TIME_NS = time.time, time.time_ns
 LIMITS = {"rate": Rate, "window": SlidingWindow, "quota": Quota}
 
 
-def _storage(arguments: dict[str, Any]) -> PostgresStorage:
+def _storage(arguments: dict[str, Any]) -> Storage:
+    if "file" in arguments:
+        return FileStorage(Path(arguments["file"]), timeout=30.0)
     return PostgresStorage(arguments["dsn"], schema=arguments["schema"], timeout=arguments.get("timeout", 30.0))
 
 
