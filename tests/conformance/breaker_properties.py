@@ -93,7 +93,7 @@ def killed_prober(trial: BreakerTrial) -> Verdict:
 def late_results(trial: BreakerTrial) -> Verdict:
     """A call that began before the breaker opened, and succeeds afterwards, does not close it."""
     slow = Crowd(trial.crew.workers[:1])
-    slow.prepare("call_prepared", **trial.arguments(AT_THE_FIRST, seconds=0.7)).start()
+    slow.prepare("call_prepared", **trial.arguments(AT_THE_FIRST, seconds=1.0)).start()
     time.sleep(0.3)
     opener = Crowd(trial.crew.workers[1:2])
     opener.run("call_until_refused", **trial.arguments(AT_THE_FIRST, times=1, seconds=0.3))

@@ -8,6 +8,7 @@ through? The call's own OSError counts as a failure and is swallowed here.
 
 from __future__ import annotations
 
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +52,10 @@ class BreakerSubject(NamedTuple):
         return [package for package in self.needs if find_spec(package) is None]
 
 
+SLOW = 0.35
+"""Seconds; longer than any call of a trial that is to count as a good one."""
+
+
 def _ours(condition: str, store: str = "postgres") -> Any:
     def make(place: Place, settings: Settings) -> Call:
         from backpressure import CircuitBreaker, CircuitOpenError
@@ -60,6 +65,12 @@ def _ours(condition: str, store: str = "postgres") -> Any:
             "failures": {"failure_threshold": settings.threshold},
             "in a row": {"failure_threshold": None, "consecutive_failures": settings.threshold},
             "rate": {"failure_threshold": None, "failure_rate": 0.5, "minimum_calls": settings.threshold},
+            "slow": {
+                "failure_threshold": None,
+                "slow_call_rate": 0.5,
+                "slow_call_duration": SLOW,
+                "minimum_calls": settings.threshold,
+            },
         }
         breaker = CircuitBreaker(
             "x",
@@ -69,9 +80,16 @@ def _ours(condition: str, store: str = "postgres") -> Any:
             **conditions[condition],
         )
 
+        def slowly(function: Callable[[], object]) -> None:
+            """What fails elsewhere takes its time here."""
+            try:
+                function()
+            except OSError:
+                time.sleep(SLOW)
+
         def call(function: Callable[[], object]) -> bool:
             try:
-                breaker.call(function)
+                breaker.call(*((slowly, function) if condition == "slow" else (function,)))
             except CircuitOpenError:
                 return False
             except OSError:
@@ -84,7 +102,6 @@ def _ours(condition: str, store: str = "postgres") -> Any:
 
 
 def _pybreaker(place: Place, settings: Settings) -> Call:
-    import time
     from datetime import UTC, datetime, tzinfo
 
     import pybreaker
@@ -166,13 +183,21 @@ def _circuitbreaker(_place: Place, settings: Settings) -> Call:
     return call
 
 
+_CONDITIONS = {
+    "failures": "failures in a window",
+    "in a row": "failures in a row",
+    "rate": "failure rate",
+    "slow": "slow-call rate",
+}
+
 BREAKERS = {
     subject.name: subject
     for subject in (
-        BreakerSubject("backpressure, failures in a window, PostgreSQL", "postgres", _ours("failures")),
-        BreakerSubject("backpressure, failures in a row, PostgreSQL", "postgres", _ours("in a row")),
-        BreakerSubject("backpressure, failure rate, PostgreSQL", "postgres", _ours("rate")),
-        BreakerSubject("backpressure, failures in a window, memory", "memory", _ours("failures", "memory"), needs=()),
+        *(
+            BreakerSubject(f"backpressure, {words}, {shown}", store, _ours(condition, store), needs=needs)
+            for store, shown, needs in (("postgres", "PostgreSQL", ("psycopg2",)), ("memory", "memory", ()))
+            for condition, words in _CONDITIONS.items()
+        ),
         BreakerSubject("pybreaker, Redis", "redis", _pybreaker, needs=("pybreaker", "redis")),
         BreakerSubject("purgatory, Redis", "redis", _purgatory, needs=("purgatory", "redis")),
         BreakerSubject("circuitbreaker, in the process", "process", _circuitbreaker, needs=("circuitbreaker",)),

@@ -14,7 +14,7 @@ from support.processes import Crowd, ThreadWorker, Worker, workers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NOT_KILLED", "ONE_CLOCK", "PROCESSES", "PROPERTIES", "SKEW", "Trial", "Verdict", "kind"]
+__all__ = ["NOT_KILLED", "ONE_CLOCK", "PROCESSES", "PROPERTIES", "SKEW", "TOO_SHORT", "Trial", "Verdict", "kind"]
 
 PROCESSES = 8
 BUSY = Limit(limit=50, period=1.0, burst=25)
@@ -31,6 +31,7 @@ class Verdict(NamedTuple):
 
 ONE_CLOCK = Verdict(None, "one process has one clock")
 NOT_KILLED = Verdict(None, "threads are not killed")
+TOO_SHORT = Verdict(None, "a day is longer than a trial")
 
 
 def kind(store: str) -> type[Worker | ThreadWorker]:
@@ -51,8 +52,18 @@ class Trial(NamedTuple):
         return (crowd or self.crew).run(job, subject=self.subject.name, place=self.place, limit=limit, **arguments)
 
     def burst(self, limit: Limit) -> int:
-        """What may come at once: windows allow all of theirs."""
-        return limit.limit if self.subject.window else limit.burst
+        """What may come at once: windows and quotas allow all of theirs."""
+        return limit.limit if self.subject.window or self.subject.calendar else limit.burst
+
+    def most(self, limit: Limit, seconds: float) -> float:
+        """What may come within so many seconds."""
+        return self.burst(limit) + (0 if self.subject.calendar else limit.limit * seconds)
+
+    def least(self, limit: Limit, seconds: float) -> float:
+        """What the limit is to give to those who ask all the time, for so many seconds."""
+        if self.subject.calendar:
+            return limit.limit
+        return limit.limit * (int(seconds) if self.subject.window else seconds)
 
 
 def one_call_processes(trial: Trial) -> Verdict:
@@ -74,21 +85,21 @@ def _busy(trial: Trial, **arguments: Any) -> tuple[list[tuple[float, float]], fl
 def never_above(trial: Trial) -> Verdict:
     """Eight busy processes never get more than `rate * time + burst`."""
     granted, _, overall = _busy(trial)
-    most = BUSY.limit * overall + trial.burst(BUSY)
+    most = trial.most(BUSY, overall)
     return Verdict(len(granted) <= most, f"{len(granted) / most:.0%} of the most")
 
 
 def hardly_below(trial: Trial) -> Verdict:
     """Eight busy processes get at least 97 % of the rate."""
     granted, together, _ = _busy(trial)
-    least = BUSY.limit * int(together) if trial.subject.window else BUSY.limit * together
+    least = trial.least(BUSY, together)
     return Verdict(len(granted) >= 0.97 * least, f"{len(granted) / least:.0%} of the rate")
 
 
 def no_window_above(trial: Trial) -> Verdict:
     """No window of one period holds more than `limit + burst` (an exact window: than its limit)."""
     granted, _, _ = _busy(trial)
-    most = BUSY.limit + (0 if trial.subject.window else BUSY.burst)
+    most = BUSY.limit + (0 if trial.subject.window or trial.subject.calendar else BUSY.burst)
     # Counted are the permits that surely lie within one period: asked for in it, and had in it.
     fullest = max(
         sum(start <= before and after < start + BUSY.period for before, after in granted) for start, _ in granted
@@ -98,6 +109,8 @@ def no_window_above(trial: Trial) -> Verdict:
 
 def no_false_refusals(trial: Trial) -> Verdict:
     """Processes that together ask for half of the rate, evenly, are never refused."""
+    if trial.subject.calendar:
+        return TOO_SHORT
     reports = trial.run("ask_for", BUSY, seconds=trial.seconds, pause=PROCESSES / (BUSY.limit / 2))
     refused = sum(report["refused"] for report in reports)
     asked = refused + sum(len(report["granted"]) for report in reports)
@@ -106,6 +119,8 @@ def no_false_refusals(trial: Trial) -> Verdict:
 
 def come_back_as_told(trial: Trial) -> Verdict:
     """A caller that is alone and comes back when it is told to is never refused again."""
+    if trial.subject.calendar:
+        return TOO_SHORT
     (in_vain,) = trial.run("ask_as_told", BUSY, Crowd(trial.crew.workers[:1]), rounds=BUSY.limit + 20)
     return Verdict(None, "tells no time") if in_vain is None else Verdict(in_vain == 0, f"{in_vain} in vain")
 
@@ -116,9 +131,7 @@ def skewed_clocks(trial: Trial) -> Verdict:
         return ONE_CLOCK
     each = [{"skew": SKEW if number % 2 else -SKEW} for number in range(PROCESSES)]
     granted, together, overall = _busy(trial, each=each)
-    least, most = BUSY.limit * together, BUSY.limit * overall + trial.burst(BUSY)
-    if trial.subject.window:
-        least = BUSY.limit * int(together)
+    least, most = trial.least(BUSY, together), trial.most(BUSY, overall)
     return Verdict(0.97 * least <= len(granted) <= most, f"{len(granted) / least:.0%} of the rate")
 
 
@@ -126,6 +139,8 @@ def killed_processes(trial: Trial) -> Verdict:
     """After processes were killed in the middle of asking, another one gets its permit within two periods."""
     if trial.subject.store == "memory":
         return NOT_KILLED
+    if trial.subject.calendar:
+        return TOO_SHORT
     arguments = {"subject": trial.subject.name, "place": trial.place, "limit": BUSY, "seconds": 60.0}
     with workers(4, "ask_for", **arguments) as crowd:
         crowd.start()

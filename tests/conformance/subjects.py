@@ -44,6 +44,7 @@ class Subject(NamedTuple):
         open: makes it in this process.
         needs: packages that must be there.
         window: an exact or approximate window: its burst is its limit, whatever the limit says.
+        calendar: so many a day: a trial sees one day, in which nothing comes back.
         keys: how many keys it is built for; None for any number.
     """
 
@@ -52,6 +53,7 @@ class Subject(NamedTuple):
     open: Callable[[Place, Limit], Callable[[str], tuple[bool, float | None]]]
     needs: tuple[str, ...] = ("psycopg2",)
     window: bool = False
+    calendar: bool = False
     keys: int | None = None
 
     @property
@@ -100,6 +102,8 @@ def _raw(place: Place, limit: Limit) -> Any:
     return take
 
 
+MOST_IN_A_WINDOW = 100_000
+
 _memory: dict[str, Any] = {}
 _making = threading.Lock()
 
@@ -116,18 +120,28 @@ def our_storage(place: Place, kind: str) -> Any:
 
 def _ours(kind: str, store: str = "postgres") -> Any:
     def make(place: Place, limit: Limit) -> Any:
-        from backpressure import Rate, RateLimiter, SlidingWindow
+        from backpressure import Quota, Rate, RateLimiter, SlidingWindow, all_of
 
         storage = our_storage(place, store)
-        rate = (
-            Rate(limit.limit, limit.period, limit.burst) if kind == "rate" else SlidingWindow(limit.limit, limit.period)
-        )
-        limiters: dict[str, RateLimiter] = {}
+        rate = Rate(limit.limit, limit.period, limit.burst)
+        window = SlidingWindow(min(limit.limit + limit.burst, MOST_IN_A_WINDOW), limit.period)
+
+        def limiter_of(key: str) -> Any:
+            if kind == "both":
+                return all_of(RateLimiter(key, rate, storage), RateLimiter(key, window, storage))
+            only = {
+                "rate": rate,
+                "window": SlidingWindow(limit.limit, limit.period),
+                "quota": Quota(limit.limit, "day"),
+            }
+            return RateLimiter(key, only[kind], storage)
+
+        limiters: dict[str, Any] = {}
 
         def take(key: str) -> tuple[bool, float | None]:
             limiter = limiters.get(key)
             if limiter is None:
-                limiter = limiters[key] = RateLimiter(key, rate, storage)
+                limiter = limiters[key] = limiter_of(key)
             decision = limiter.try_acquire()
             return decision.allowed, decision.retry_after
 
@@ -192,14 +206,24 @@ _PYRATE = ("pyrate_limiter", "psycopg", "psycopg_pool")
 _LIMITS = ("limits", "redis")
 _THROTTLED = ("throttled", "redis")
 
+_KINDS = {"rate": "rate", "window": "sliding window", "both": "rate and window as one", "quota": "daily quota"}
+
 SUBJECTS = {
     subject.name: subject
     for subject in (
         Subject("raw statement, GCRA, PostgreSQL", "postgres", _raw),
-        Subject("backpressure, rate, PostgreSQL", "postgres", _ours("rate")),
-        Subject("backpressure, sliding window, PostgreSQL", "postgres", _ours("window"), window=True),
-        Subject("backpressure, rate, memory", "memory", _ours("rate", "memory"), needs=()),
-        Subject("backpressure, sliding window, memory", "memory", _ours("window", "memory"), needs=(), window=True),
+        *(
+            Subject(
+                f"backpressure, {words}, {shown}",
+                store,
+                _ours(kind, store),
+                needs=needs,
+                window=kind == "window",
+                calendar=kind == "quota",
+            )
+            for store, shown, needs in (("postgres", "PostgreSQL", ("psycopg2",)), ("memory", "memory", ()))
+            for kind, words in _KINDS.items()
+        ),
         Subject("pyrate-limiter, PostgreSQL", "postgres", _pyrate, needs=_PYRATE, window=True, keys=1),
         Subject(
             "limits, moving window, Redis", "redis", _limits("MovingWindowRateLimiter"), needs=_LIMITS, window=True
