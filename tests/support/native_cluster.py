@@ -30,19 +30,13 @@ from support.postgres import PostgresServer
 
 from backpressure_lab.cluster import compose, dotenv, places
 from backpressure_lab.stack import processes
+from backpressure_lab.stack.ports import free_port
 from backpressure_lab.stack.processes import ProcessId
 
 ROOT = Path(__file__).parents[2]
 _PR_SET_PDEATHSIG = 1
 _HEALTHY_WITHIN = 180.0
 _DONE_WITHIN = 180.0
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _end_with_parent() -> None:

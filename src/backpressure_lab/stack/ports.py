@@ -27,6 +27,13 @@ def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     return True
 
 
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A loopback port that the kernel gives out, and that is free until somebody takes it."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def holder(port: int) -> str:
     """Who listens on the port, as ' by NAME (pid N)'; empty when the system does not tell."""
     with contextlib.suppress(psutil.Error, PermissionError):
