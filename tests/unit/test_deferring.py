@@ -12,18 +12,20 @@ from typing import Any
 
 import pytest
 from airflow.models.trigger import Trigger
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import DAG, BaseOperator, Connection
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowNotFoundException, TaskDeferred
 from airflow.sdk.module_loading import import_string
 from airflow.sdk.serde import deserialize, serialize
 from airflow.serialization.serialized_objects import DagSerialization
 from backpressure import Bulkhead, CircuitBreaker, Rate, RateLimitedError, RateLimiter
 from backpressure.airflow import Admission, LimitedMixin, LimitedOperator, limited, storage
+from backpressure.airflow import admission as admission_module
 from backpressure.airflow.connection import ConnectionStorage
 from backpressure.airflow.trigger import TurnTrigger
 from backpressure.clock import ManualClock
 from backpressure.errors import BulkheadFullError, StorageUnavailableError
+from backpressure.storage import MemoryStorage
 
 pytest_plugins = ["support.connections"]
 
@@ -373,6 +375,29 @@ def test_a_breaker_opened_by_an_operator_is_watched(shared: ConnectionStorage) -
         return (clock.now_ns() - begin) / 1e9
 
     assert 62 <= asyncio.run(watch()) <= 70
+
+
+def test_a_trigger_looks_its_connection_up_before_it_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes a triggerer seconds the first time is done while there is time, and a failure of it is said later."""
+    clock = ManualClock()
+    begin = clock.now_ns()
+    looked_up = []
+
+    async def get(_: type, conn_id: str) -> Connection:
+        looked_up.append((clock.now_ns() - begin) / 1e9)
+        if len(looked_up) == 1:
+            raise AirflowNotFoundException
+        return Connection(conn_id=conn_id, conn_type="postgres")
+
+    monkeypatch.setattr(Connection, "async_get", classmethod(get))
+    monkeypatch.setattr(ConnectionStorage, "_open", lambda *_: MemoryStorage(clock))
+    shared = ConnectionStorage("c", clock=clock)
+    monkeypatch.setattr(admission_module, "storage", lambda *_, **__: shared)
+    admission = Admission(breaker=CircuitBreaker("partner", shared), spread=0)
+    at = begin / 1e9 + 30
+    turn = asyncio.run(fired(TurnTrigger(admission.to_dict(), [0.0, False, None], at, "breaker", fraction=0.0)))
+    assert looked_up == [0.0, 30.0]
+    assert turn == [0.0, False, None]
 
 
 async def _waiting(bulkhead: Bulkhead, callers: int) -> None:

@@ -107,13 +107,24 @@ class ConnectionStorage:
         timeout: float | None = None,  # noqa: ASYNC109 - as `Storage` has it
     ) -> Result:
         """Apply one operation; see `Storage.run_async`."""
-        if self._storage is None:
-            self._storage = self._open(await _looked_up_async(self.conn_id))
+        storage = await self.look_up_async()
         try:
-            return await self._storage.run_async(operation, keys, *arguments, timeout=timeout)
+            return await storage.run_async(operation, keys, *arguments, timeout=timeout)
         except StorageAccessError:
             self._forget()
             raise
+
+    async def look_up_async(self) -> Storage:
+        """The storage behind the connection, which is looked up if need be; nothing is asked of it.
+
+        Raises:
+            StorageAccessError: there is no such connection.
+        """
+        if self._storage is None:
+            connection = await _looked_up_async(self.conn_id)
+            # Whoever else looked it up meanwhile may have been first.
+            self._storage = self._storage or self._open(connection)
+        return self._storage
 
     def close(self) -> None:
         """Close the connections that are not in use; the next operation opens one again."""

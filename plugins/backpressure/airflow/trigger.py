@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from backpressure.airflow.admission import PROBES, Admission, Turn
+from backpressure.airflow.connection import ConnectionStorage
 from backpressure.bulkhead import Bulkhead
 from backpressure.clock import NANOSECONDS
 from backpressure.errors import BulkheadFullError, StorageError
@@ -76,12 +78,21 @@ class TurnTrigger(BaseTrigger):
         """Wait, then wake the task once."""
         admission = Admission.from_dict(self.admission)
         turn = Turn(*self.turn)
+        if self.wait_for is not None:
+            await self._look_up(admission)
         await self._sleep_until(admission, self.at)
         if self.wait_for == "breaker":
             turn = await self._past_breaker(admission, turn)
         elif self.wait_for == "bulkhead" and admission.bulkhead is not None:
             turn = await self._queue(admission, admission.bulkhead, turn)
         yield TriggerEvent(list(turn))  # type: ignore[no-untyped-call]  # the same
+
+    async def _look_up(self, admission: Admission) -> None:
+        """Look the connections up while there is time: the first look-up of a triggerer's life takes it seconds."""
+        for part in (admission.breaker, admission.bulkhead, admission.limiter):
+            if part is not None and isinstance(part.storage, ConnectionStorage):
+                with contextlib.suppress(StorageError):  # it is said when it matters
+                    await part.storage.look_up_async()
 
     async def _past_breaker(self, admission: Admission, turn: Turn) -> Turn:
         breaker = admission.breaker
