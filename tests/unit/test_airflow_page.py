@@ -65,7 +65,7 @@ def test_the_commands_take_what_the_page_says() -> None:
 
 def test_the_examples_parse() -> None:
     """The DAG files that the page quotes load without error, warning, query or look-up."""
-    for name in ("deferred_calls.py", "retries.py", "steered.py"):
+    for name in ("deferred_calls.py", "deferred_probes.py", "deferred_places.py", "retries.py", "steered.py"):
         found = parse(ROOT / "docs" / "examples" / name)
         assert (found.errors, found.warnings, found.queries, found.lookups) == ([], [], [], []), name
         assert found.dags
