@@ -188,6 +188,23 @@ idle.communicate(bytes([10])), busy.communicate(bytes([10]))
     assert not {name for name, value in machine.portrait(gone()).items() if value} - {"at", "busy", "total"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
+def test_beyond_its_allowance_a_process_is_refused_memory() -> None:
+    """A quarter of it is granted, twice as much is not; afterwards it may have as much as before."""
+    program = f"""
+from backpressure.airflow.machine import allowance
+try:
+    with allowance(64 * {MEBIBYTE}):
+        kept = bytes(16 * {MEBIBYTE})
+        print("granted", flush=True)
+        kept += bytes(128 * {MEBIBYTE})
+except MemoryError:
+    print("refused", len(bytes(128 * {MEBIBYTE})) // {MEBIBYTE}, flush=True)
+"""
+    with child(program) as process:
+        assert [line(process), line(process)] == ["granted", "refused 128"]
+
+
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home of a lab whose supervisor has not written anything yet."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +87,21 @@ def private_bytes(pid: int | None = None) -> int | None:
     with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         return int(psutil.Process(pid).memory_full_info().uss)
     return None
+
+
+@contextlib.contextmanager
+def allowance(size: int) -> Iterator[None]:
+    """Let this process take so many bytes more than it has: beyond, the kernel refuses and Python raises MemoryError.
+
+    What is limited is the process's address space, of which some is reserved and never used; macOS limits nothing.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = psutil.Process().memory_info().vms + size
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    try:
+        yield
+    finally:  # whoever reports the error needs memory, too
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def cpu_seconds(pid: int, *, own: bool = False) -> float | None:
