@@ -95,6 +95,7 @@ def test_coming_back_too_soon_after_a_refusal_is_named() -> None:
     assert (found.value, found.samples, found.at) == (0.5, 2, 4.5)
     assert found.detail == "b was told 2 s and came after 0.20 s"
     assert honoured(EVEN, "patient").value is None
+    assert honoured(log(*rows, retry_after=2.0), "patient", status=503).value is None
 
 
 @pytest.mark.parametrize("empty", [log(), log((1.0, "a", "200"), (2.0, "b", "429"), complete=False)])

@@ -79,6 +79,12 @@ def test_every_try_of_an_instance_is_there(run: Run) -> None:
     assert (len(run.tries("work", 1)), len(run.tries("work", 7))) == (2, 0)
 
 
+def test_every_try_of_every_instance_is_there(run: Run) -> None:
+    """The tries of all instances that have any; an instance without, and other tasks, add none."""
+    assert len(run.every_try("work")) == 1  # the fake's two tries are one, having one number
+    assert len(run.every_try("other")) == 0
+
+
 def test_who_answered_is_told(run: Run, airflow: FakeAirflow) -> None:
     """A person's name; None while nobody has, and for a task that never asked."""
     assert run.answered_by("review") == "ada"

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from backpressure import pools
@@ -339,6 +340,14 @@ class Run:
                 raise
             found = []
         return Timeline.from_records(found)
+
+    def every_try(self, *task_ids: str) -> Timeline:
+        """Every try of every instance of some tasks."""
+        from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
+
+        tried = [record for record in self.records if record["task_id"] in task_ids]
+        found = [self.tries(record["task_id"], record["map_index"]) for record in tried]
+        return reduce(or_, found, Timeline.from_records([]))
 
     # What people decide
 

@@ -76,12 +76,14 @@ def span(log: RequestLog, label: str) -> Measure:
     return _measure(log, found[-1] - found[0] if known else None, label, found[-1] if known else None, unit="s")
 
 
-def honoured(log: RequestLog, label: str, *, by: Literal["key", "request_id"] = "request_id") -> Measure:
-    """Which part of the refusals (429) was followed by the same key's, or request's, next try no sooner than told.
+def honoured(
+    log: RequestLog, label: str, *, by: Literal["key", "request_id"] = "request_id", status: int = 429
+) -> Measure:
+    """Which part of the refusals was followed by the same key's, or request's, next try no sooner than told.
 
     A refusal after which nobody came again counts for nothing.
     """
-    gaps = [gap for gap in log.gaps_after(by=by) if gap.gap is not None and gap.retry_after is not None]
+    gaps = [gap for gap in log.gaps_after(status, by) if gap.gap is not None and gap.retry_after is not None]
     early = next((gap for gap in gaps if not gap.honoured), None)
     detail = f"{early.group} was told {early.retry_after:g} s and came after {early.gap:.2f} s" if early else ""
     share = sum(gap.honoured for gap in gaps) / len(gaps) if gaps else None
