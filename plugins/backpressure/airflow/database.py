@@ -54,7 +54,12 @@ class TooManyConnectionsError(Exception):
 
 
 def connect(
-    conn_id: str = APPLICATION_DB, *, application: str = "", dsn: str | None = None, timeout: int = 10
+    conn_id: str = APPLICATION_DB,
+    *,
+    application: str = "",
+    dsn: str | None = None,
+    timeout: int = 10,
+    options: str = "",
 ) -> Connection:
     """Open a connection on which each statement commits itself; close it when done, or use ``contextlib.closing``.
 
@@ -63,12 +68,13 @@ def connect(
         application: how ``pg_stat_activity`` shall name this connection.
         dsn: a libpq connection string instead of the Airflow connection.
         timeout: seconds to wait for the server.
+        options: settings of the server for this connection, as libpq has them: ``"-c statement_timeout=500"``.
 
     Raises:
         TooManyConnectionsError: the role, the database or the server has as many connections as it may.
         psycopg2.OperationalError: the server could not be reached, or refused for another reason.
     """
-    where = {"dsn": dsn} if dsn else _parameters(conn_id)
+    where = ({"dsn": dsn} if dsn else dict(_parameters(conn_id))) | ({"options": options} if options else {})
     try:
         opened: Connection = psycopg2.connect(**where, application_name=application, connect_timeout=timeout)
     except psycopg2.OperationalError as error:
