@@ -8,12 +8,17 @@ import pytest
 from backpressure.measures.upstream import (
     arrivals,
     arrivals_above,
+    booked,
+    growing,
     honoured,
     in_progress,
+    noticed,
+    past_quota,
     proportion,
     requests,
     served,
     span,
+    throughput,
 )
 from backpressure.request_log import RequestLog
 
@@ -118,3 +123,70 @@ def test_a_proportion_compares_after_with_before() -> None:
     """Requests from the instant on, for each before it."""
     assert proportion(EVEN, 4.0, "after to before").value == 0.5
     assert proportion(EVEN, 0.0, "after to before").value is None
+
+
+def told(*rows: tuple[float, str, str, float]) -> RequestLog:
+    """A log of requests given as (arrival, request id, status, seconds told), each finished at once."""
+    columns: dict[str, Any] = {
+        "id": list(range(len(rows))),
+        "bytes": [0] * len(rows),
+        "arrival": [arrival for arrival, *_ in rows],
+        "start": [arrival for arrival, *_ in rows],
+        "finish": [arrival for arrival, *_ in rows],
+        "retry_after": [seconds for *_, seconds in rows],
+        "lane": ["partner"] * len(rows),
+        "key": ["one" if name < "m" else "two" for _, name, _, _ in rows],
+        "path": [""] * len(rows),
+        "request_id": [name for _, name, _, _ in rows],
+        "status": [status for _, _, status, _ in rows],
+    }
+    return RequestLog(columns, now=100.0, complete=True)
+
+
+REFUSED = told((1.0, "a", "503", 1.0), (2.2, "a", "503", 1.0), (4.5, "a", "200", NAN), (5.0, "b", "429", 2.0))
+
+
+def test_a_refusal_is_noticed_with_what_it_told() -> None:
+    """Each is noted as often as it came; a note with other seconds is of no use."""
+    noted = [["a", 1.0], ["a", 1.0], ["b", 2.0]]
+    assert noticed(REFUSED, noted, "noticed").value == 1
+    assert noticed(REFUSED, noted[:1], "noticed").value == pytest.approx(1 / 3)
+    found = noticed(REFUSED, [["a", 1.0], ["a", 1.0], ["b", 3.0]], "noticed")
+    assert (found.value, found.detail) == (pytest.approx(2 / 3), "nobody noted that b was told 2 s")
+    assert noticed(EVEN, [], "noticed").value is None
+
+
+def test_refusals_of_any_status_may_have_to_be_honoured() -> None:
+    """Both waits of an outage were as long as told; the one refused for its rate did not come again."""
+    assert honoured(REFUSED, "waits", status=(429, 503)).value == 1
+    assert honoured(REFUSED, "waits").value is None
+
+
+def test_a_second_wait_is_longer() -> None:
+    """Who was refused twice waited 1.2 and then 2.3 seconds; who was refused once says nothing."""
+    assert growing(REFUSED, "grew").value == 1
+    steady = told((1.0, "a", "429", 1.0), (2.0, "a", "429", 1.0), (3.0, "a", "200", NAN))
+    assert growing(steady, "grew").value == 0
+    assert growing(EVEN, "grew").value is None
+
+
+def test_calls_past_the_quota_are_counted_by_key() -> None:
+    """Two calls of key one were served; what comes after the second is past a quota of two, of that key only."""
+    calls = told((1.0, "a", "200", NAN), (2.0, "b", "200", NAN), (3.0, "c", "429", 1.0), (4.0, "x", "200", NAN))
+    assert past_quota(calls, 2, "past").value == 1
+    assert past_quota(calls, 3, "past").value == 0
+    assert past_quota(told(), 3, "past").value is None
+
+
+def test_books_are_compared_key_by_key() -> None:
+    """One too few for one key and one too many for the other are two differences."""
+    calls = told((1.0, "a", "200", NAN), (2.0, "b", "200", NAN), (3.0, "c", "429", 1.0))
+    assert booked(calls, ["one", "one"], "apart").value == 0
+    assert booked(calls, ["one", "two"], "apart").value == 2
+    assert booked(told(), [], "apart").value is None
+
+
+def test_throughput_is_of_what_was_served() -> None:
+    """Six calls in five seconds; refusals do not count."""
+    assert throughput(EVEN, "rate").value == 1
+    assert throughput(REFUSED, "rate").value is None
