@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
-__all__ = ["Trend", "erlang_c", "mean_wait", "offered_load", "random_demand", "servers_for", "trend"]
+__all__ = ["Trend", "busiest", "erlang_c", "mean_wait", "offered_load", "random_demand", "servers_for", "trend"]
 
 _MOST_SERVERS = 100_000
 
@@ -54,6 +54,20 @@ def trend(points: Iterable[tuple[float, float]]) -> Trend:
         return Trend(0.0, middle, last)
     slope = sum((x - centre) * (y - middle) for x, (_, y) in zip(across, known, strict=True)) / spread
     return Trend(slope, middle - slope * centre, last)
+
+
+def busiest(instants: Iterable[float], width: float) -> tuple[float, int]:
+    """When the busiest stretch of such a width begins, the first of several, and how many of the instants lie in it.
+
+    Raises:
+        ValueError: there are no instants, or the width is not above 0.
+    """
+    came = sorted(instants)
+    if not came or not width > 0:
+        raise ValueError(f"busiest stretch of width {width} among {len(came)} instants: both must be above 0")
+    counts = [sum(at <= one < at + width for one in came) for at in came]
+    most = max(counts)
+    return came[counts.index(most)], most
 
 
 def offered_load(rate: float, service: float) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from backpressure.airflow import arrivals
-from backpressure.airflow.arrivals import arrive, arrive_while_open, drop
+from backpressure.airflow.arrivals import arrive, arrive_while_open, drop, play
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ class FakeRun:
     def __init__(self) -> None:
         self.at = 1000.0
         self.triggered: list[tuple[float, str, str, dict[str, Any]]] = []
+        self.spaced: list[tuple[str, str, int, float, float]] = []
         self.ended: list[tuple[str, str, str]] = []
         self.slots = 1
         self.states = {"a": ["success", "running", "queued", "failed"], "b": ["running"]}
@@ -35,6 +36,11 @@ class FakeRun:
     def trigger(self, helper: str, label: str, **conf: Any) -> None:
         """A run is triggered; that takes half a second."""
         self.triggered.append((self.at, helper, label, conf))
+        self.at += 0.5
+
+    def trigger_spaced(self, helper: str, label: str, count: int, every: float, delay: float) -> None:
+        """Runs are made for an instant; that takes half a second."""
+        self.spaced.append((helper, label, count, every, self.at + delay))
         self.at += 0.5
 
     def pool(self, name: str) -> SimpleNamespace:
@@ -96,3 +102,12 @@ def test_only_what_is_not_over_is_dropped(run: FakeRun) -> None:
     """Runs that wait or run are ended as failed; those that have ended stay as they are."""
     assert drop(run, "a", "b") == 3  # type: ignore[arg-type]  # as above
     assert run.ended == [("a", "a1", "failed"), ("a", "a2", "failed"), ("b", "b0", "failed")]
+
+
+def test_bunches_are_made_before_they_come(run: FakeRun) -> None:
+    """Each bunch has its own instant, whatever making the others took; a beginning that is given is kept."""
+    demand = [(0.5, "a", 1), (3.0, "b", 2)]
+    assert play(run, "day-", demand) == 1001.5  # type: ignore[arg-type]  # as above
+    assert run.spaced == [("a", "day-0", 1, 0.0, 1002.0), ("b", "day-1", 2, 0.0, 1004.5)]
+    assert play(run, "day-", demand, 1010.0) == 1010.0  # type: ignore[arg-type]  # as above
+    assert [one[4] for one in run.spaced[2:]] == [1010.5, 1013.0]

@@ -7,7 +7,7 @@ import math
 import random
 
 import pytest
-from backpressure.capacity import erlang_c, mean_wait, offered_load, random_demand, servers_for, trend
+from backpressure.capacity import busiest, erlang_c, mean_wait, offered_load, random_demand, servers_for, trend
 
 
 def test_a_trend_finds_the_line_that_points_lie_on() -> None:
@@ -134,3 +134,16 @@ def test_no_jobs_are_no_demand() -> None:
     assert random_demand(0, 60.0, "a run") == []
     with pytest.raises(ValueError, match="jobs"):
         random_demand(-1, 60.0, "a run")
+
+
+def test_the_busiest_stretch_is_the_first_with_most() -> None:
+    """It holds its beginning and not its end."""
+    assert busiest([5.0, 1.0, 2.0, 3.0, 5.5], 2.0) == (1.0, 2)
+    assert busiest([5.0, 1.0, 5.5, 6.9, 7.0], 2.0) == (5.0, 3)
+
+
+@pytest.mark.parametrize(("instants", "width"), [([], 1.0), ([1.0], 0.0), ([1.0], -1.0), ([1.0], math.nan)])
+def test_no_stretch_is_busiest_of_none(instants: list[float], width: float) -> None:
+    """Nothing that came, or no time, is an error."""
+    with pytest.raises(ValueError, match="busiest stretch"):
+        busiest(instants, width)

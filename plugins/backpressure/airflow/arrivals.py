@@ -8,7 +8,7 @@ from typing import Any
 
 from backpressure.airflow.run import Run
 
-__all__ = ["arrive", "arrive_while_open", "drop"]
+__all__ = ["arrive", "arrive_while_open", "drop", "play"]
 
 Arrival = tuple[float, str, str, dict[str, Any]]
 
@@ -22,6 +22,23 @@ def arrive(run: Run, arrivals: Iterable[Arrival]) -> float:
     for after, helper, label, conf in arrivals:
         time.sleep(max(0.0, began + after - time.time()))
         run.trigger(helper, label, **conf)
+    return began
+
+
+def play(run: Run, label: str, demand: Iterable[tuple[float, str, int]], began: float | None = None) -> float:
+    """Let runs of helper DAGs come in bunches, as the demand says; returns the beginning (epoch s).
+
+    They are made before it, and wait for their ``run_after``: however busy the API is, a bunch comes together.
+
+    Args:
+        run: the lesson's.
+        label: what the labels of these runs begin with.
+        demand: of each bunch the second after the beginning, the helper DAG, and how many runs.
+        began: the beginning; as soon as the runs can be made when left out.
+    """
+    began = time.time() + _AHEAD if began is None else began
+    for number, (after, helper, count) in enumerate(demand):
+        run.trigger_spaced(helper, f"{label}{number}", count, every=0.0, delay=began + after - time.time())
     return began
 
 
@@ -53,3 +70,4 @@ def drop(run: Run, *helpers: str) -> int:
 
 
 _UNFINISHED = ("queued", "running")
+_AHEAD = 1.5  # s that it takes to make some runs
