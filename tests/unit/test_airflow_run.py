@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,3 +144,14 @@ def test_the_oldest_that_waits_for_a_worker_is_told_in_seconds(run: Run) -> None
     """Neither what runs already nor other tasks count; without any that waits it is 0."""
     assert run.oldest("call") == pytest.approx(20.0, abs=5.0)
     assert run.oldest("y") == 0.0
+
+
+def test_a_file_is_put_once_and_noted_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there already is somebody else's, and is not noted to be removed."""
+    noted: list[Any] = []
+    monkeypatch.setattr(run, "_borrow", lambda *note: noted.append(note))
+    path = tmp_path / "switches" / "scheduler-2"
+    assert run.put_file(path).exists()
+    assert noted == [("file", "scheduler-2", str(path))]
+    run.put_file(path)
+    assert len(noted) == 1

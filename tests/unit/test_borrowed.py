@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -198,3 +199,15 @@ def test_a_lane_that_cannot_be_reset_keeps_its_note() -> None:
         borrowed.give_back(api, "r1", reset_lane=silent)
     assert api.pools["api"]["slots"] == 5
     assert [note["kind"] for note in borrowed.notes(api)] == ["lane"]
+
+
+def test_a_file_that_was_put_somewhere_is_removed(tmp_path: Path) -> None:
+    """By whoever gives back, and also when somebody has removed it already."""
+    api: Any = Airflow()
+    for there in (True, False):
+        path = tmp_path / "flag"
+        borrowed.borrow(api, "file", "flag", str(path), dag_id="lesson", run_id="r1")
+        if there:
+            path.touch()
+        assert borrowed.give_back(api, "r1") == ["file flag"]
+        assert not path.exists()

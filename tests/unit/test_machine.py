@@ -238,3 +238,21 @@ def test_outside_a_lab_no_part_is_known(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("BACKPRESSURE_LAB_HOME", raising=False)
     with pytest.raises(LookupError, match="only a lab's own tasks"):
         machine.parts()
+
+
+def test_samples_tell_which_processes_a_monitor_looks_at() -> None:
+    """All of a tree, unless some are named: then the others are sampled, and not metered."""
+    with child("input()") as process:
+        every, named = machine.below(os.getpid()), machine.below(os.getpid(), metered=[process.pid])
+        assert {os.getpid(), process.pid} <= {one["pid"] for one in every}
+        assert all(one["metered"] and one["bytes"] > 0 for one in every)
+        assert [one["pid"] for one in named if one["metered"]] == [process.pid]
+    assert machine.below(gone()) == []
+
+
+def test_a_part_is_switched_by_a_file_of_the_lab(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor looks for it beside its state; outside of a lab there is none to switch."""
+    assert machine.switch("scheduler-2") == lab.parent / "switches" / "scheduler-2"
+    monkeypatch.delenv("BACKPRESSURE_LAB_HOME")
+    with pytest.raises(LookupError, match="switch"):
+        machine.switch("scheduler-2")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from backpressure.airflow.configured import configured
-from backpressure.airflow.parsing import Asked, lags, parse_under, reparse
+from backpressure.airflow.parsing import Asked, lags, parse_lag, parse_under, reparse
 
 
 class FakeAirflow:
@@ -77,3 +77,37 @@ def test_a_setting_is_a_measure() -> None:
     """What Airflow is configured to, with its name and where it comes from."""
     assert (configured("core", "parallelism").value, configured("core", "parallelism").name) == (32, "parallelism")
     assert configured("core", "parallelism").source == "configuration"
+
+
+class Parser:
+    """An Airflow whose DAG processor has parsed a file a while after it was asked to."""
+
+    def __init__(self, *later: float) -> None:
+        self.later = list(later)
+        self.asked = 0.0
+
+    def dag(self, dag_id: str) -> dict[str, Any]:
+        """One DAG; each time it is asked for, the next instant of parsing stands there."""
+        at = time.time() - 5 if not self.asked else self.asked + self.later.pop(0)
+        parsed = datetime.fromtimestamp(at, UTC).isoformat()
+        return {"dag_id": dag_id, "file_token": "token", "last_parsed_time": parsed, "last_parse_duration": 1.5}
+
+    def request(self, method: str, path: str) -> None:
+        """Take a request to parse."""
+        assert (method, path) == ("PUT", "/parseDagFile/token")
+        self.asked = time.time()
+
+
+def test_the_lag_of_one_file_is_told_with_how_long_it_took() -> None:
+    """A parse that was before the question does not answer it."""
+    api: Any = Parser(-3.0, 2.0)
+    found = parse_lag(api, "lesson")
+    assert found["lag"] == pytest.approx(2.0, abs=0.5)
+    assert found["took"] == 1.5
+
+
+def test_a_file_that_nobody_parses_is_given_up() -> None:
+    """The message names the DAG."""
+    api: Any = Parser(*[-3.0] * 50)
+    with pytest.raises(TimeoutError, match="lesson"):
+        parse_lag(api, "lesson", seconds=0.2)

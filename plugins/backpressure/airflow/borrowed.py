@@ -1,4 +1,4 @@
-"""What a run changes and must give back: pools, pauses, Celery's workers, upstreams. Noted before the change is made.
+"""What a run changes and must give back: pools, pauses, files, workers, upstreams. Noted before the change is made.
 
 Each change is a Variable ``borrowed.KIND.NAME`` that holds the run and the state before. ``give_back`` undoes a run's
 changes and removes the notes; a run that was killed leaves its notes, and the next start of the lab gives back for it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -126,6 +127,10 @@ def _undo_pause(api: AirflowClient, name: str, before: bool) -> None:  # noqa: F
     api.pause(name, paused=before)
 
 
+def _undo_file(_api: AirflowClient, _name: str, before: str) -> None:
+    Path(before).unlink(missing_ok=True)
+
+
 def consumer(worker: str, queue: str) -> str:
     """The name of a note about a worker's taking tasks from a queue: two runs may change one worker's queues."""
     return f"{worker}/{queue}"
@@ -149,5 +154,9 @@ def _wait_for(workers: Workers, worker: str) -> None:
         raise WorkersError(f"{worker} does not answer; the next start of the lab starts it anew")
 
 
-_UNDO: dict[str, Callable[[AirflowClient, str, Any], None]] = {"pool": _undo_pool, "pause": _undo_pause}
+_UNDO: dict[str, Callable[[AirflowClient, str, Any], None]] = {
+    "pool": _undo_pool,
+    "pause": _undo_pause,
+    "file": _undo_file,
+}
 _UNDO_WORKER: dict[str, Callable[[Workers, str, Any], None]] = {"consumer": _undo_consumer, "worker_size": _undo_size}

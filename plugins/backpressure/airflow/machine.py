@@ -53,6 +53,18 @@ def parts() -> dict[str, int]:
         raise LookupError(f"{path} does not tell the lab's parts: {error}") from error
 
 
+def switch(part: str) -> Path:
+    """The file whose being there lets the lab's supervisor run an optional part, such as "scheduler-2".
+
+    Raises:
+        LookupError: this is no task of a lab.
+    """
+    home = os.environ.get(_HOME)
+    if not home:
+        raise LookupError(f"{_HOME} is not set: only a lab's own tasks can switch its parts")
+    return Path(home) / "run" / "switches" / part
+
+
 def ancestors(pid: int | None = None) -> list[int]:
     """The parent of a process (this one when left out), its parent and so on; empty when it is gone."""
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -144,6 +156,16 @@ def memory(pids: Iterable[int]) -> dict[int, int]:
     """The private bytes of each of these processes that can be read."""
     found = {pid: private_bytes(pid) for pid in pids}
     return {pid: size for pid, size in found.items() if size is not None}
+
+
+def below(leader: int, metered: Iterable[int] | None = None) -> list[dict[str, float]]:
+    """The private memory of a process and of what descends from it: samples of :mod:`backpressure.measures.memory`.
+
+    Each has ``at`` (epoch s), ``pid``, ``bytes``, and ``metered``: whether it is one of those named, or none are named.
+    """
+    at, named = time.time(), None if metered is None else set(metered)
+    found = memory(tree(leader)).items()
+    return [{"at": at, "pid": pid, "bytes": size, "metered": named is None or pid in named} for pid, size in found]
 
 
 def portrait(leader: int, *, without: Iterable[int] = ()) -> dict[str, float]:

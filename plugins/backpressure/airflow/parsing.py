@@ -39,6 +39,26 @@ def reparse(api: AirflowClient, most: int) -> Asked:
     return Asked(at, tuple(dag["dag_id"] for dag in chosen))
 
 
+def parse_lag(api: AirflowClient, dag_id: str, seconds: float = 60.0) -> dict[str, float]:
+    """Ask for the file of a DAG and wait until it is parsed.
+
+    Returns ``lag``, the seconds from asking until it was parsed, ``took``, the seconds of parsing as Airflow says, and
+    ``at`` (epoch s).
+
+    Raises:
+        TimeoutError: it was not parsed in time.
+    """
+    at, deadline = time.time(), time.monotonic() + seconds
+    api.request("PUT", f"/parseDagFile/{api.dag(dag_id)['file_token']}")
+    while time.monotonic() < deadline:
+        dag = api.dag(dag_id)
+        parsed = datetime.fromisoformat(dag["last_parsed_time"]).timestamp()
+        if parsed > at:
+            return {"lag": parsed - at, "took": dag["last_parse_duration"] or 0.0, "at": parsed}
+        time.sleep(0.1)
+    raise TimeoutError(f"the file of {dag_id} was not parsed within {seconds:g} s")
+
+
 def lags(api: AirflowClient, asked: Asked) -> list[float]:
     """Seconds from asking until each file was parsed; empty while one of them has not been parsed since."""
     listed = {dag["dag_id"]: dag["last_parsed_time"] for dag in api.pages("/dags", "dags")}

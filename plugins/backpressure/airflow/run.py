@@ -17,6 +17,8 @@ from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.pools import PoolSpec, PoolStatus
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from backpressure.timeline import Timeline
 
 CONTROL_POOL = "lab_control"
@@ -89,6 +91,14 @@ class Run:
         """Pause or unpause a DAG until this run is over."""
         self._borrow("pause", dag_id, self.api.dag(dag_id)["is_paused"])
         self.api.pause(dag_id, paused=paused)
+
+    def put_file(self, path: Path) -> Path:
+        """Put an empty file somewhere until this run is over, or somebody removes it; one that is there stays."""
+        if not path.exists():
+            self._borrow("file", path.name, str(path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return path
 
     @cached_property
     def workers(self) -> Workers:
