@@ -61,6 +61,12 @@ class FakeCelery:
             self.clock.advance(timeout)
         return [{name: getattr(self, command)(name, **arguments)} for name in reversed(asked)] or None
 
+    def send_task(self, name: str, *, args: tuple[Any, ...], queue: str, ignore_result: bool) -> None:
+        """Note a task that was sent."""
+        if self.down:
+            raise ConnectionError("redis://:secret@broker")
+        self.told.append(("send", name, (args, queue, ignore_result)))
+
     def ping(self, _name: str) -> dict[str, str]:
         """It is there."""
         return {"ok": "pong"}

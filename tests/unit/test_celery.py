@@ -198,3 +198,13 @@ def test_outside_of_tasks_a_broker_may_be_out_of_reach(found: dict[str, Any] | N
     api: Any = Connections(found)
     with pytest.raises(BrokerError, match=message):
         Workers.of(api)
+
+
+def test_a_task_of_the_workers_own_is_sent_by_its_name() -> None:
+    """Its queue says who does it, and nobody waits for a result; a broker that is down is said to be."""
+    fake = FakeCelery(a=["default"])
+    fake.workers().send("lab.leak", 5, 1.0, queue="default")
+    assert fake.told == [("send", "lab.leak", ((5, 1.0), "default", True))]
+    fake.down = True
+    with pytest.raises(BrokerError):
+        fake.workers().send("lab.leak", 5, 1.0, queue="default")

@@ -215,6 +215,11 @@ class Workers:
             found = self._sized(worker, partial(gt, before))
         return found
 
+    def send(self, task: str, *arguments: Any, queue: str) -> None:
+        """Send a Celery task of the workers' own by its name; nobody waits for its result."""
+        with self._connected():
+            self._app.send_task(task, args=arguments, queue=queue, ignore_result=True)
+
     def _sized(self, worker: str, so: Callable[[int], bool]) -> tuple[int, ...]:
         """The processes, once their number is so."""
         return self._until(lambda: self.processes(worker), lambda found: so(len(found)), f"{worker} changes its size")

@@ -73,7 +73,9 @@ def course_settings(layout: Layout) -> Settings:
             "worker_concurrency": "2",
             "worker_enable_remote_control": "True",
             # Imported by a worker before it forks; without it each task imports them again, for a quarter of a second.
-            "extra_celery_config": json.dumps({"imports": ["backpressure_lab.stack.warm"]}),
+            "extra_celery_config": json.dumps(
+                {"imports": ["backpressure_lab.stack.warm", "backpressure_lab.stack.leak"]}
+            ),
         },
         "workers": {
             # A supervisor that misses its task's end by an instant sleeps until the next heartbeat, and keeps a process
