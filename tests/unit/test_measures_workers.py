@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from backpressure.measures.workers import (
     at_home,
+    processes_used,
     queues_used,
     ran_under,
     smallest_share,
@@ -81,3 +82,14 @@ def test_a_share_may_be_that_of_a_time() -> None:
     at = datetime(2026, 11, 25, 12, 0, 5, tzinfo=UTC).timestamp()
     assert smallest_share(work, WORKERS, "later tasks", since=at).value == 0.5
     assert smallest_share(work, WORKERS, "earlier tasks", until=at).value == 0
+
+
+def test_processes_in_use_are_those_of_the_busiest_worker() -> None:
+    """From its first task to its last; what others did is told beside it."""
+    workers = {"a@lab": {"processes": [11, 12]}, "b@lab": {"processes": [21]}}
+    active = [(0, 0), (2, 0), (1, 1), (0, 0)]
+    samples = [{"a@lab": a, "b@lab": b, "at": float(at)} for at, (a, b) in enumerate(active)]
+    found = processes_used(samples, workers)
+    assert (found.value, found.at) == (0.75, 2.0)
+    assert found.detail == "a@lab had 0.75 at a time, b@lab had 0.25 at a time"
+    assert processes_used(samples[:1], workers).value is processes_used([], workers).value is None

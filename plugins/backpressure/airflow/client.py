@@ -202,6 +202,13 @@ class AirflowClient:
         """The task instances of a run, or of all runs with ``~``, as Airflow lists them."""
         return list(self.pages(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances", **params))
 
+    def task_log(self, record: Mapping[str, Any]) -> list[Record]:
+        """The log of a task instance's last try, event by event: ``timestamp``, ``event`` and what else it has."""
+        path = f"/dags/{record['dag_id']}/dagRuns/{record['dag_run_id']}/taskInstances/{record['task_id']}"
+        number = max(int(record["try_number"]), 1)
+        told = self.get(f"{path}/logs/{number}", map_index=record["map_index"], full_content=True)
+        return [event if isinstance(event, dict) else {"event": event} for event in told["content"]]
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
         """An XCom's value, deserialized; None when there is none."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"

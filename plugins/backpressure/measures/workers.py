@@ -14,7 +14,7 @@ from typing import Any
 
 from backpressure.measures.measure import Measure
 
-__all__ = ["at_home", "queues_used", "ran_under", "smallest_share", "unserved", "workers_at_work"]
+__all__ = ["at_home", "processes_used", "queues_used", "ran_under", "smallest_share", "unserved", "workers_at_work"]
 
 PROCESSES = "process table"
 CELERY = "Celery"
@@ -38,6 +38,25 @@ def at_home(records: Sequence[Record], workers: Workers, label: str) -> Measure:
     name = f"{label} run by a worker of their queue"
     at = _last([strays[0][0]] if strays else records)
     return Measure(share, name, "", at, PROCESSES, len(records), strays[0][1] if strays else "")
+
+
+def processes_used(samples: Sequence[Mapping[str, Any]], workers: Workers) -> Measure:
+    """Which part of the busiest worker's processes was in use, on average from its first task to its last.
+
+    Args:
+        samples: for each worker's name how many tasks it had, at the instant ``at``.
+        workers: as described; of each the ``processes``.
+    """
+    label = "share of the busiest worker's processes in use"
+    totals = {name: sum(sample[name] for sample in samples) for name in workers}
+    busiest = max(totals, key=totals.__getitem__, default="")
+    at_work = [number for number, sample in enumerate(samples) if sample.get(busiest)]
+    if not at_work or not workers[busiest]["processes"]:
+        return Measure(None, label, source=CELERY, samples=len(samples))
+    seen = samples[at_work[0] : at_work[-1] + 1]
+    share = sum(sample[busiest] for sample in seen) / len(seen) / len(workers[busiest]["processes"])
+    detail = ", ".join(f"{name} had {total / len(samples):.2f} at a time" for name, total in sorted(totals.items()))
+    return Measure(share, label, at=seen[-1]["at"], source=CELERY, samples=len(seen), detail=detail)
 
 
 def workers_at_work(records: Iterable[Record], workers: Workers, label: str) -> Measure:
