@@ -14,6 +14,7 @@ from http.client import HTTPException
 from urllib.request import urlopen
 
 from backpressure_lab.cluster import places
+from backpressure_lab.errors import LabError
 
 _SECONDS = 5.0
 
@@ -40,11 +41,12 @@ def component(name: str, url: str) -> bool:
 def worker(broker: str, name: str) -> bool:
     """Whether the Celery worker of this name answers."""
     from celery import Celery  # noqa: PLC0415 - the other questions need no Celery
+    from kombu.exceptions import KombuError  # noqa: PLC0415 - the same
 
     with Celery(broker=broker, set_as_current=False) as app:
         try:
             return bool(app.control.ping(destination=[name], timeout=_SECONDS))
-        except (OSError, *app.connection().connection_errors):
+        except (OSError, KombuError, *app.connection().connection_errors):
             return False
 
 
@@ -55,7 +57,11 @@ def main(question: str) -> int:
         return int(not worker(os.environ["AIRFLOW__CELERY__BROKER_URL"], f"celery@{host}"))
     if question.startswith("http://"):
         return int(not answers(question))
-    return int(not component(question, places.airflow_url()))
+    try:
+        return int(not component(question, places.airflow_url()))
+    except LabError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the engine keeps what a health command says
+        return 1
 
 
 if __name__ == "__main__":
