@@ -100,4 +100,7 @@ def test_a_run_waits_for_a_while_and_then_says_what_to_start() -> None:
         NotRunningError, match=r"(?s)No worker takes from queue 'high_memory'.*120 s.*worker-high-memory"
     ) as raised:
         runner._unserved({"gpu": 30.0, "high_memory": 120.0})
+    assert "./lab status" in str(raised.value)
+    with pytest.raises(NotRunningError, match="queue 'GPU'"):
+        runner._unserved({"GPU": 500.0})
     assert raised.value.code == 3

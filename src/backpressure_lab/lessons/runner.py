@@ -164,9 +164,10 @@ def _unserved(seconds: Mapping[str, float]) -> str:
     if seconds[queue] < _UNSERVED_SECONDS:
         return words
     raise NotRunningError(
-        f"{words.capitalize()}: tasks have waited there for {seconds[queue]:.0f} s, none runs, and none has started.\n"
-        f"Start a worker with: docker compose up --detach worker-{queue.replace('_', '-')}\n"
-        "Which workers there are: docker compose ps, or airflow celery list-workers; in this lab: ./lab status"
+        f"{words[0].upper()}{words[1:]}: tasks have waited there for {seconds[queue]:.0f} s, none runs, and none has started.\n"
+        "In this lab look at: ./lab status\n"
+        f"On the cluster of docker-compose.yml run: docker compose up --detach worker-{queue.replace('_', '-')}\n"
+        "Elsewhere see which workers there are: airflow celery list-workers"
     )
 
 
