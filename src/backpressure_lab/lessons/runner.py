@@ -164,7 +164,8 @@ def _unserved(seconds: Mapping[str, float]) -> str:
     if seconds[queue] < _UNSERVED_SECONDS:
         return words
     raise NotRunningError(
-        f"{words[0].upper()}{words[1:]}: tasks have waited there for {seconds[queue]:.0f} s, none runs, and none has started.\n"
+        f"{words[0].upper()}{words[1:]}: tasks have waited there for {seconds[queue]:.0f} s, none runs, and none has "
+        "started.\n"
         "In this lab look at: ./lab status\n"
         f"On the cluster of docker-compose.yml run: docker compose up --detach worker-{queue.replace('_', '-')}\n"
         "Elsewhere see which workers there are: airflow celery list-workers"
