@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Call", "Step", "closed_loop", "latency", "open_loop", "ramp", "refused"]
+__all__ = ["Call", "Step", "closed_loop", "latency", "open_loop", "ramp", "refused", "sessions"]
 
 _MOST_THREADS = 256
 
@@ -151,6 +152,48 @@ def closed_loop(
         for running in [threads.submit(caller, number) for number in range(callers)]:
             running.result()
     return sorted(made, key=lambda one: one.began)
+
+
+def sessions(
+    opened: Callable[[], AbstractContextManager[Callable[[], object]]],
+    number: int,
+    seconds: float,
+    *,
+    now: Callable[[], float] = time.time,
+) -> list[Call]:
+    """Let so many callers each open a session of its own and call through it, one call after another.
+
+    Where what is scarce is taken by callers and not by calls (connections, licences, memory), the load is their number.
+    A session that is refused is one refused call, and its caller gives up.
+
+    Args:
+        opened: opens a session: a context whose value is what to call; an exception is a refusal.
+        number: of callers.
+        seconds: for how long calls are begun.
+        now: the clock.
+
+    Raises:
+        ValueError: a number or a time that is not positive.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not while a DAG file is parsed
+
+    if not (0 < number <= _MOST_THREADS and seconds > 0):
+        raise ValueError(f"number must be 1 to {_MOST_THREADS} and seconds positive, not {number} and {seconds}")
+    until = now() + seconds
+
+    def caller() -> list[Call]:
+        made, asked = [], now()
+        try:
+            with opened() as call:
+                while (at := now()) < until:
+                    made.append(_called(call, at, now))
+        except Exception as error:  # noqa: BLE001 - whatever refuses a session is what a stress test looks for
+            made.append(Call(asked, asked, now(), type(error).__name__))
+        return made
+
+    with ThreadPoolExecutor(max_workers=number, thread_name_prefix="session") as threads:
+        running = [threads.submit(caller) for _ in range(number)]
+        return sorted((one for each in running for one in each.result()), key=lambda one: one.began)
 
 
 def refused(calls: Sequence[Call]) -> float:

@@ -68,6 +68,14 @@ def test_a_session_is_seen_with_its_name_state_and_age(few: str, sessions: Sessi
         assert not found["waits_for_lock"]
 
 
+def test_sessions_that_were_closed_are_waited_for(few: str, sessions: Sessions) -> None:
+    """It returns when the server has ended them, and says so when it has not in time."""
+    with closing(connect(dsn=few, application="stays")), pytest.raises(TimeoutError, match="1 sessions of 'stays'"):
+        sessions.wait_until_gone("stays", seconds=0.1)
+    sessions.wait_until_gone("stays")
+    assert sessions.all(application="stays") == []
+
+
 def test_a_sample_counts_what_fits(few: str, sessions: Sessions) -> None:
     """Sessions are counted by state, and only those of the role, database and application asked for."""
     with closing(connect(dsn=few, application="one")) as one, closing(connect(dsn=few, application="two")):

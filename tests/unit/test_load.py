@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import count
 
 import pytest
-from backpressure.load import Call, Step, closed_loop, latency, open_loop, ramp, refused
+from backpressure.load import Call, Step, closed_loop, latency, open_loop, ramp, refused, sessions
 
 
 class Clock:
@@ -133,3 +135,32 @@ def test_a_bad_argument_is_refused(rate: float, seconds: float, callers: int) ->
     if callers:
         with pytest.raises(ValueError, match="positive"):
             open_loop(lambda: None, rate, seconds)
+
+
+def test_sessions_call_one_after_another_and_a_refused_one_gives_up() -> None:
+    """Of three callers one gets no session, which is one refusal; the others call until the time is over."""
+    clock, lock, opened = Clock(), threading.Lock(), []
+
+    def call() -> None:
+        with lock:
+            clock.at += 1.0
+
+    @contextmanager
+    def session() -> Iterator[Callable[[], object]]:
+        with lock:
+            opened.append(1)
+            number = len(opened)
+        if number == 3:
+            raise ConnectionRefusedError
+        yield call
+
+    calls = sessions(session, 3, 6.0, now=clock.now)
+    assert [one.error for one in calls if one.error] == ["ConnectionRefusedError"]
+    assert 6 <= sum(not one.error for one in calls) <= 7
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(0, 1.0), (2, 0.0), (10_000, 1.0)])
+def test_sessions_need_callers_and_a_time(number: int, seconds: float) -> None:
+    """Nobody, no time, or more threads than a process should have, is an error."""
+    with pytest.raises(ValueError, match="number must be"):
+        sessions(lambda: nullcontext(lambda: None), number, seconds)

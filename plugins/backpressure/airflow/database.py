@@ -7,6 +7,7 @@ that looking takes none of the connections that are looked at, and it never coun
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -74,7 +75,7 @@ def connect(
         TooManyConnectionsError: the role, the database or the server has as many connections as it may.
         psycopg2.OperationalError: the server could not be reached, or refused for another reason.
     """
-    where = ({"dsn": dsn} if dsn else dict(_parameters(conn_id))) | ({"options": options} if options else {})
+    where = ({"dsn": dsn} if dsn else dict(parameters(conn_id))) | ({"options": options} if options else {})
     try:
         opened: Connection = psycopg2.connect(**where, application_name=application, connect_timeout=timeout)
     except psycopg2.OperationalError as error:
@@ -83,6 +84,12 @@ def connect(
         raise
     opened.autocommit = True
     return opened
+
+
+def ask(statement: str, *, dsn: str, application: str) -> None:
+    """Carry out a statement on a connection of its own, and close that."""
+    with contextlib.closing(connect(dsn=dsn, application=application)) as database, database.cursor() as cursor:
+        cursor.execute(statement)
 
 
 class Sessions:
@@ -165,6 +172,18 @@ class Sessions:
             "longest_transaction": max((session["transaction_age"] or 0.0 for session in found), default=0.0),
         }
 
+    def wait_until_gone(self, application: str, seconds: float = 5.0) -> None:
+        """Wait until no session has this name: the server needs a moment to end one that its client has closed.
+
+        Raises:
+            TimeoutError: there were some after so many seconds.
+        """
+        deadline = time.monotonic() + seconds
+        while left := len(self.all(application=application)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{left} sessions of {application!r} are still there after {seconds:g} s")
+            time.sleep(0.02)
+
     def _one(self, query: str, **values: Any) -> Any:
         with self._cursor() as cursor:
             cursor.execute(query, values)
@@ -181,7 +200,15 @@ class Sessions:
             yield cursor
 
 
-def _parameters(conn_id: str) -> Mapping[str, Any]:
+def dsn(conn_id: str = APPLICATION_DB) -> str:
+    """The libpq connection string of an Airflow connection, for threads: only a task's own thread may ask Airflow."""
+    from psycopg2.extensions import make_dsn  # noqa: PLC0415 - not while a DAG file is parsed
+
+    return str(make_dsn(**parameters(conn_id)))
+
+
+def parameters(conn_id: str = APPLICATION_DB) -> Mapping[str, Any]:
+    """What libpq needs to connect as an Airflow connection says: host, port, dbname, user, password, as far as said."""
     from airflow.sdk import Connection  # noqa: PLC0415 - tests and commands use this module without Airflow
 
     found = Connection.get(conn_id)
