@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backpressure.measures.samples import agreement, integral, most, share
+from backpressure.measures.samples import agreement, integral, most, share, stretch
 from backpressure.timeline import Curve, Timeline
 
 SAMPLES: list[dict[str, Any]] = [
@@ -35,6 +35,15 @@ def test_too_few_samples_measure_nothing() -> None:
     assert most([], "running", "calls at once").value is None
     assert integral([], "running", "slots held").value is None
     assert integral(SAMPLES[:1], "running", "slots held").value is None
+
+
+def test_the_longest_stretch_lies_between_samples_that_are_low_enough() -> None:
+    """A single low sample lasts no time; no sample tells nothing."""
+    found = stretch([{"at": 9.0, "running": 0}, *SAMPLES], "running", 0, "time without work", "pool samples")
+    assert (found.value, found.unit, found.at) == (1.0, "s", 9.0)
+    assert stretch(SAMPLES, "running", 2, "time", "pool samples").value == 3.5
+    assert stretch(SAMPLES[1:3], "running", 0, "time", "pool samples").value == 0
+    assert stretch([], "running", 0, "time", "pool samples").value is None
 
 
 def _work(*states: str) -> Timeline:

@@ -13,7 +13,7 @@ from backpressure.measures.measure import Measure, figure
 if TYPE_CHECKING:
     from backpressure.timeline import Curve, Timeline
 
-__all__ = ["agreement", "integral", "most", "reading", "share"]
+__all__ = ["agreement", "integral", "most", "reading", "share", "stretch"]
 
 _NAMED = 6
 # A watcher starts and stops about when the work does: so much of the work's time may be without samples.
@@ -97,6 +97,16 @@ def integral(
     area = sum((one[key] + other[key]) / 2 * (other["at"] - one["at"]) for one, other in pairs)
     at = samples[-1]["at"] if samples else None
     return Measure(area if pairs and not missed else None, name, "slot-s", at, source, len(samples))
+
+
+def stretch(samples: Sequence[Mapping[str, Any]], key: str, value: float, name: str, source: str) -> Measure:
+    """The longest time, in seconds, in which every sample of a number was at most so much; no value without samples."""
+    longest, since, begun = 0.0, None, None
+    for sample in samples:
+        begun = (sample["at"] if begun is None else begun) if sample[key] <= value else None
+        if begun is not None and sample["at"] - begun > longest:
+            longest, since = sample["at"] - begun, begun
+    return Measure(longest if samples else None, name, "s", since, source, samples=len(samples))
 
 
 def _unseen(samples: Sequence[Mapping[str, Any]], span: tuple[float, float]) -> float:
