@@ -69,6 +69,10 @@ def course_settings(layout: Layout) -> Settings:
             "scheduler_idle_sleep_time": "0.25",
             "orphaned_tasks_check_interval": "20",
         },
+        "triggerer": {
+            # What a triggerer that died has waited for passes to its successor after this time; the default is 30 s.
+            "triggerer_health_check_threshold": "10",
+        },
         "celery": {
             "worker_concurrency": "2",
             "worker_enable_remote_control": "True",
