@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backpressure.airflow.response import actions, answer, pages, resizes, waiting
+from backpressure.airflow.response import actions, answer, on_call, pages, resizes, waiting
 from backpressure.runbook import Then
 
 if TYPE_CHECKING:
@@ -129,3 +129,16 @@ def test_the_audit_log_tells_when_a_pool_got_its_size() -> None:
     assert [round(at % 60) for at in found] == [1, 2]
     assert run.asked["event"] == "patch_pool"
     assert run.asked["after"] == "2026-11-25T10:00:00+00:00"
+
+
+def test_who_is_on_call_is_paged_when_work_is_old_and_sees_it_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page goes out before the remedy, a look of a second between them."""
+    ages, mended, line = [0.5, 2.5], [], FakeLine()
+    run: Any = FakeRun(0)
+    run.helper_records = lambda *_, **__: []
+    run.helper_runs_over = lambda *_: bool(mended)
+    monkeypatch.setattr("backpressure.airflow.response.oldest", lambda *_: ages.pop(0))
+    monkeypatch.setattr("backpressure.airflow.response.time", SimpleNamespace(time=lambda: 7.0, sleep=mended.append))
+    found = on_call(run, ["orders"], "incident", 2.0, line=line, mend=lambda: mended.append(list(line.bodies)))  # type: ignore[arg-type]  # as above
+    assert found == [7.0, 7.0]
+    assert mended == [1.0, [{"page": "on-call"}]]

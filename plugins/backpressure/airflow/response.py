@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from backpressure.airflow.run import Run
 from backpressure.airflow.upstream import Upstream
+from backpressure.postmortem import oldest
 from backpressure.runbook import Action, Then
 
-__all__ = ["actions", "answer", "pages", "resizes", "waiting"]
+__all__ = ["actions", "answer", "on_call", "pages", "resizes", "waiting"]
 
 
 def waiting(run: Run, pool: str) -> int:
@@ -71,6 +73,31 @@ def answer(run: Run, line: Upstream, whom: str, until: Callable[[], Any], second
     if paged:
         line.notify({"acknowledged": whom})
     return paged
+
+
+def on_call(
+    run: Run, helpers: Sequence[str], label: str, alarm: float, *, line: Upstream, mend: Callable[[], object]
+) -> list[float]:
+    """Be paged once a task of some helper runs is so old, look for a second, and mend; returns both instants (epoch s).
+
+    Then wait until all runs of these helpers are over.
+
+    Args:
+        run: whose helper runs.
+        helpers: their DAGs.
+        label: of the runs.
+        alarm: seconds since the oldest unfinished task instance became ready.
+        line: the upstream whose ``/notify`` takes the page.
+        mend: what is done.
+    """
+    run.wait_for(lambda: oldest(run.helper_records(*helpers, label=label), time.time()) > alarm, seconds=60)
+    line.notify({"page": "on-call"})
+    paged = time.time()
+    time.sleep(1.0)
+    mend()
+    mended = time.time()
+    run.wait_for(lambda: run.helper_runs_over(*helpers), seconds=60)
+    return [paged, mended]
 
 
 def _bodies(line: Upstream) -> list[Any]:
