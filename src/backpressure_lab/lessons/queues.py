@@ -54,4 +54,5 @@ class Queues:
 
 
 def _of(executor: str | None, records: Iterable[dict[str, Any]]) -> bool:
-    return any(record["executor"] == executor for record in records)
+    # Airflow's filter by start lets through what has not started yet.
+    return any(record["executor"] == executor and record["start_date"] for record in records)
