@@ -166,7 +166,7 @@ class RequestLog:
         lane: str | None = None,
         key: str | Iterable[str] | None = None,
         status: int | str | Iterable[int | str] | None = None,
-        path: str | None = None,
+        path: str | Iterable[str] | None = None,
         request_id: str | Iterable[str] | None = None,
         since: float | None = None,
         until: float | None = None,
