@@ -256,3 +256,12 @@ def test_a_part_is_switched_by_a_file_of_the_lab(lab: Path, monkeypatch: pytest.
     monkeypatch.delenv("BACKPRESSURE_LAB_HOME")
     with pytest.raises(LookupError, match="switch"):
         machine.switch("scheduler-2")
+
+
+def test_a_parts_log_is_read_line_by_line(lab: Path) -> None:
+    """What is no text in it does no harm; a part that has none is said to have none."""
+    (logs := lab.parent.parent / "logs").mkdir()
+    (logs / "scheduler.log").write_bytes(b"one\n\xfftwo\n")
+    assert machine.part_log("scheduler") == ["one", "\ufffdtwo"]
+    with pytest.raises(LookupError, match=r"worker-a\.log is not there"):
+        machine.part_log("worker-a")

@@ -168,3 +168,13 @@ def test_a_receiver_that_is_not_there_is_explained() -> None:
         client = Metrics(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}", token=TOKEN)
         with pytest.raises(MetricsError, match="Is the lab up"):
             client.stats()
+
+
+def test_instants_of_what_was_never_sent_are_none(metrics: Metrics, airflow: statsd.StatsClient) -> None:
+    """A count that stays at nothing is sent by nobody."""
+    airflow.incr("busy")
+    airflow.incr("busy")
+    deadline = time.monotonic() + 10
+    while len(metrics.instants("busy")) < 2:
+        assert time.monotonic() < deadline
+    assert metrics.instants("never sent") == ()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from backpressure.airflow.configured import configured
-from backpressure.airflow.parsing import Asked, lags, parse_lag, parse_under, reparse
+from backpressure.airflow.parsing import Asked, lags, parse_lag, parse_times, parse_under, reparse, reparse_file
 
 
 class FakeAirflow:
@@ -18,6 +18,11 @@ class FakeAirflow:
     def __init__(self, **parsed: float | None) -> None:
         self.parsed = parsed
         self.asked: list[str] = []
+        self.took: dict[str, float] = {}
+
+    def dag(self, dag_id: str) -> dict[str, Any]:
+        """One DAG, as far as it is asked for."""
+        return {"file_token": f"token-{dag_id}"}
 
     def pages(self, path: str, key: str, **_: Any) -> list[dict[str, Any]]:
         """The DAGs; ``b1`` and ``b2`` are of one file."""
@@ -27,6 +32,7 @@ class FakeAirflow:
                 "dag_id": dag_id,
                 "fileloc": f"/dags/{dag_id[0]}.py",
                 "file_token": f"token-{dag_id[0]}",
+                "last_parse_duration": self.took.get(dag_id),
                 "last_parsed_time": None if at is None else datetime.fromtimestamp(at, UTC).isoformat(),
             }
             for dag_id, at in self.parsed.items()
@@ -111,3 +117,19 @@ def test_a_file_that_nobody_parses_is_given_up() -> None:
     api: Any = Parser(*[-3.0] * 50)
     with pytest.raises(TimeoutError, match="lesson"):
         parse_lag(api, "lesson", seconds=0.2)
+
+
+def test_how_long_files_took_is_known_once_one_was_parsed_again() -> None:
+    """Each file once, by its name; one that was never parsed is left out."""
+    api: Any = FakeAirflow(b1=5, b2=5, a=1, c=None)
+    api.took = {"a": 0.2, "b1": 0.5, "b2": 0.5}
+    assert parse_times(api, "b", asked=6.0) == []
+    assert parse_times(api, "b", asked=4.0) == [{"name": "a", "seconds": 0.2}, {"name": "b", "seconds": 0.5}]
+
+
+def test_one_file_is_asked_for_by_a_dag_of_it() -> None:
+    """When it was asked for is known before anything is parsed."""
+    api: Any = FakeAirflow(a=1)
+    before = time.time()
+    assert before <= reparse_file(api, "a") <= time.time()
+    assert api.asked == ["/parseDagFile/token-a"]

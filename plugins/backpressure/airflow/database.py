@@ -58,6 +58,7 @@ def connect(
     conn_id: str = APPLICATION_DB,
     *,
     application: str = "",
+    database: str | None = None,
     dsn: str | None = None,
     timeout: int = 10,
     options: str = "",
@@ -67,6 +68,7 @@ def connect(
     Args:
         conn_id: the Airflow connection that says where, as whom, and with which password.
         application: how ``pg_stat_activity`` shall name this connection.
+        database: another database of the same server; the Airflow connection's own when left out.
         dsn: a libpq connection string instead of the Airflow connection.
         timeout: seconds to wait for the server.
         options: settings of the server for this connection, as libpq has them: ``"-c statement_timeout=500"``.
@@ -75,7 +77,8 @@ def connect(
         TooManyConnectionsError: the role, the database or the server has as many connections as it may.
         psycopg2.OperationalError: the server could not be reached, or refused for another reason.
     """
-    where = ({"dsn": dsn} if dsn else dict(parameters(conn_id))) | ({"options": options} if options else {})
+    known: dict[str, Any] = {"dsn": dsn} if dsn else dict(parameters(conn_id))
+    where = known | ({"dbname": database} if database else {}) | ({"options": options} if options else {})
     try:
         opened: Connection = psycopg2.connect(**where, application_name=application, connect_timeout=timeout)
     except psycopg2.OperationalError as error:

@@ -65,6 +65,19 @@ def switch(part: str) -> Path:
     return Path(home) / "run" / "switches" / part
 
 
+def part_log(name: str) -> list[str]:
+    """The lines that a part of the lab has logged since the lab's start: "scheduler", "postgres", "worker-a".
+
+    Raises:
+        LookupError: this is no task of a lab, or there is no such log.
+    """
+    home = os.environ.get(_HOME)
+    path = Path(home or ".") / "logs" / f"{name}.log"
+    if not home or not path.is_file():
+        raise LookupError(f"{path} is not there: only a lab's own tasks can read the logs of its parts")
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
 def ancestors(pid: int | None = None) -> list[int]:
     """The parent of a process (this one when left out), its parent and so on; empty when it is gone."""
     with contextlib.suppress(psutil.NoSuchProcess):

@@ -125,6 +125,11 @@ class Metrics:
             raise ValueError(f"name={name!r} has {len(found)} series; give tags, e.g. tags={dict(found[0].tags)!r}")
         return found[0] if found else None
 
+    def instants(self, name: str, since: float | None = None, until: float | None = None) -> tuple[float, ...]:
+        """Return when a metric that has no tags was received in [since, until); none if it never was."""
+        found = self.series(name, since, until)
+        return found.at if found is not None else ()
+
     def matching(self, pattern: str, since: float | None = None, until: float | None = None) -> list[Series]:
         """Return every metric whose name matches a glob pattern such as "pool.open_slots.*"."""
         return self._read({"match": _escaped(self._prefix) + pattern}, since, until)

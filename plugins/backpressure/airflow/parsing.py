@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from backpressure.airflow import machine
 from backpressure.airflow.client import AirflowClient
@@ -65,6 +66,27 @@ def lags(api: AirflowClient, asked: Asked) -> list[float]:
     parsed = [listed.get(dag_id) for dag_id in asked.dag_ids]
     seconds = [datetime.fromisoformat(one).timestamp() - asked.at for one in parsed if one]
     return seconds if len(seconds) == len(parsed) and all(one > 0 for one in seconds) else []
+
+
+def reparse_file(api: AirflowClient, dag_id: str) -> float:
+    """Ask for the file that holds a DAG; returns when it was asked for (epoch s)."""
+    at = time.time()
+    api.request("PUT", f"/parseDagFile/{api.dag(dag_id)['file_token']}")
+    return at
+
+
+def parse_times(api: AirflowClient, dag_id: str, asked: float) -> list[dict[str, Any]]:
+    """How many ``seconds`` the last parsing of each file took, and its ``name``; empty until one was parsed since."""
+    dags = api.pages("/dags", "dags", exclude_stale=True)
+    files = {dag["fileloc"]: dag for dag in sorted(dags, key=lambda dag: dag["last_parsed_time"] or "")}
+    mine = next((dag for dag in files.values() if Path(dag["fileloc"]).stem == dag_id), None)
+    if mine is None or datetime.fromisoformat(mine["last_parsed_time"]).timestamp() <= asked:
+        return []
+    return [
+        {"name": Path(path).stem, "seconds": dag["last_parse_duration"]}
+        for path, dag in sorted(files.items())
+        if dag["last_parse_duration"] is not None
+    ]
 
 
 def parse_under(
