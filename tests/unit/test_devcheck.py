@@ -347,3 +347,44 @@ def test_fix_leaves_a_page_alone_whose_excerpt_quotes_nothing(root: Path) -> Non
     before = (root / ONE).read_text(encoding="utf-8")
     assert len(check(root, fix=True)) == 1
     assert (root / ONE).read_text(encoding="utf-8") == before
+
+
+def test_the_readmes_table_of_lessons_is_rendered(root: Path) -> None:
+    """A table that is out of step is named, and rewritten with links to the page's heading and the DAG file."""
+    marks = "\n<!-- lessons -->\n<!-- /lessons -->\n"
+    page = root / ONE
+    page.write_text(page.read_text(encoding="utf-8") + "\n## 1.1 A lesson\n", encoding="utf-8")
+    assert edited(root, "README.md", "\n\n", f"\n{marks}\n") == [
+        "README.md:4: the table of lessons is not what course.toml says; run ./lab dev check --fix"
+    ]
+    assert check(root, fix=True) == []
+    lesson = f"[1.1 A lesson]({ONE}#11-a-lesson) ([DAG](dags/one/1_01_lesson.py))"
+    assert f"| [1 First]({ONE}) | {lesson} |\n" in (root / "README.md").read_text(encoding="utf-8")
+    assert check(root) == []
+
+
+def test_an_exercise_without_its_parts_is_named(root: Path) -> None:
+    """Files, hints, wrong answers and something to do: each that is missing is said by path."""
+    folder = root / "exercises" / "one"
+    folder.mkdir(parents=True)
+    entry = '\n[[exercises]]\nid = "1.e"\nsection = "1"\ntitle = "Try"\nfolder = "exercises/one"\n'
+    path = root / "course.toml"
+    path.write_text(path.read_text(encoding="utf-8") + entry, encoding="utf-8")
+    parts = ("README.md", "check.py", "hints.md", "solution.py", "starter.py")
+    assert [problem.file for problem in check(root)] == [f"exercises/one/{part}" for part in parts]
+    for part in parts:
+        (folder / part).write_text("# Hints\n\n## 1\n\nLook.\n\n## 2\n", encoding="utf-8")
+    said = {problem.file.rpartition("/")[2]: problem.message for problem in check(root) if "one/" in problem.file}
+    assert "there are 1 hints with a text" in said["hints.md"]
+    assert "there are 0 wrong answers" in said["wrong"]
+    assert "TODO" in said["starter.py"]
+    assert any("it is the solution" in problem.message for problem in check(root))
+
+
+def test_a_folder_of_an_exercise_that_no_manifest_names_is_named(root: Path) -> None:
+    """It would never be checked."""
+    (root / "exercises" / "two").mkdir(parents=True)
+    (root / "exercises" / "two" / "starter.py").write_text("", encoding="utf-8")
+    assert [str(problem) for problem in check(root)] == [
+        "exercises/two:1: no exercise of course.toml has this folder; add one, or remove the folder"
+    ]

@@ -23,6 +23,7 @@ dev = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="For authors
 app.add_typer(dev, name="dev")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Exercise = Annotated[str, typer.Argument(help="An exercise's id, such as 14.1.")]
 Url = Annotated[
     str | None,
     typer.Option("--url", help="Another Airflow than this lab's; with LAB_TOKEN, or LAB_USER and LAB_PASSWORD."),
@@ -74,14 +75,70 @@ def logs(
 
 
 @app.command()
+def start(exercise: Exercise) -> None:
+    """Begin an exercise: its task, and a file of your own in work/."""
+    from backpressure_lab.cli import exercises
+
+    raise typer.Exit(exercises.start(exercise))
+
+
+@app.command(name="check")
+def check_exercise(
+    exercise: Exercise,
+    *,
+    file: Annotated[Path | None, typer.Option("--file", help="Another file than yours in work/.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check your file: first as it is written, then as it runs on the lab's scheduler."""
+    from backpressure_lab.cli import exercises
+
+    raise typer.Exit(exercises.check(exercise, file=file, as_json=as_json))
+
+
+@app.command()
+def hint(exercise: Exercise) -> None:
+    """Show one hint more."""
+    from backpressure_lab.cli import exercises
+
+    raise typer.Exit(exercises.hint(exercise))
+
+
+@app.command()
+def watch() -> None:
+    """Work on the exercises: your file is read at every save, and run when you press l."""
+    from backpressure_lab.cli import watching
+
+    raise typer.Exit(watching.watch())
+
+
+@app.command(name="next")
+def next_exercise() -> None:
+    """Begin the first exercise that you have not passed."""
+    from backpressure_lab.cli import exercises
+
+    raise typer.Exit(exercises.following())
+
+
+@app.command()
+def solution(exercise: Exercise) -> None:
+    """Show a solution, once you have passed or ask twice."""
+    from backpressure_lab.cli import exercises
+
+    raise typer.Exit(exercises.solution(exercise))
+
+
+@app.command()
 def reset(
+    exercise: Annotated[str | None, typer.Argument(help="Put this exercise's starter back; your file is kept.")] = None,
     *,
     pools: Annotated[bool, typer.Option("--pools", help="Set the course's pools back to their sizes.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Remove .lab/: database, logs, passwords.")] = False,
 ) -> None:
-    """Set pools back, or start afresh; your own files in work/ are left alone."""
-    from backpressure_lab.cli import maintenance
+    """Set an exercise or the pools back, or start afresh; your own files in work/ are kept."""
+    from backpressure_lab.cli import exercises, maintenance
 
+    if exercise and not (pools or everything):
+        raise typer.Exit(exercises.reset(exercise))
     raise typer.Exit(maintenance.reset(pools=pools, everything=everything))
 
 

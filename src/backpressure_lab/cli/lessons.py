@@ -13,6 +13,7 @@ from rich.text import Text
 from backpressure_lab import manifest
 from backpressure_lab.cli import broken, session
 from backpressure_lab.errors import LabError
+from backpressure_lab.exercises.progress import Progress
 from backpressure_lab.lessons import runner
 from backpressure_lab.lessons.result import AS_EXPECTED, Result, kept
 from backpressure_lab.manifest import Item
@@ -25,9 +26,9 @@ def list_items(*, as_json: bool) -> int:
     layout, course = Layout.of(), manifest.load()
     if as_json:
         items = [item.as_json() | {"results": kept(layout, item)} for item in course.items]
-        print(
-            json.dumps({"items": items, "exercises": [exercise.as_json() for exercise in course.exercises]}, indent=1)
-        )
+        progress = Progress(layout.work)
+        exercises = [exercise.as_json(progress[exercise.id].status) for exercise in course.exercises]
+        print(json.dumps({"items": items, "exercises": exercises}, indent=1))
         return 0
     console = Console()
     for section in course.sections:
@@ -39,11 +40,23 @@ def list_items(*, as_json: bool) -> int:
             table.add_row(item.id, escape(item.title), _progress(layout, item))
         if items_here:
             console.print(table)
+    _exercises(console, layout, course)
     written = sum(item.written for item in course.items)
     console.print("\n○ not run here  ● as expected  ✗ not as expected", style="dim", highlight=False)
     console.print(f"{written} of {len(course.items)} lessons are written.  ./lab run ITEM runs one.", highlight=False)
     _broken_files(console, layout)
     return 0
+
+
+def _exercises(console: Console, layout: Layout, course: manifest.Course) -> None:
+    progress = Progress(layout.work)
+    table = Table(box=None, show_header=False, padding=(0, 1), title="Exercises", title_justify="left")
+    for exercise in course.exercises:
+        status = progress[exercise.id].status
+        mark, style = {"passed": ("●", "green"), "started": ("◐", "")}.get(status, ("○", "dim"))
+        table.add_row(exercise.id, escape(exercise.title), Text(f"{mark} {status}", style=style))
+    if course.exercises:
+        console.print(table)
 
 
 def _progress(layout: Layout, item: Item) -> Text:

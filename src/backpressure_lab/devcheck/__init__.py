@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backpressure_lab import manifest
-from backpressure_lab.devcheck import excerpts, generated, lessons, pages
+from backpressure_lab.devcheck import contents, excerpts, exercises, generated, lessons, pages
 from backpressure_lab.manifest import ManifestError, Problem
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def check(root: Path, *, fix: bool = False) -> list[Problem]:
     """Every disagreement found in the checkout at ``root``, in the order of files and lines.
 
-    With ``fix``, code excerpts in Markdown pages are first rewritten from the files that they quote, and
-    ``docker-compose.yml`` is rendered; nothing else is changed.
+    With ``fix``, code excerpts in Markdown pages are first rewritten from the files that they quote, and the cluster's
+    files and the README's tables are rendered; nothing else is changed.
     """
     documents = pages.documents(root)
     if fix:
@@ -28,7 +28,8 @@ def check(root: Path, *, fix: bool = False) -> list[Problem]:
     except ManifestError as error:
         found += error.problems
     else:
-        found += [*lessons.check(course), *pages.check_lessons(course, documents), *generated.check(course, fix=fix)]
+        found += [*lessons.check(course), *pages.check_lessons(course, documents), *exercises.check(course)]
+        found += [*generated.check(course, fix=fix), *contents.check(course, documents, fix=fix)]
     return sorted(found)
 
 

@@ -48,7 +48,7 @@ def up(layout: Layout, watch: Watcher, *, light: bool = False, port: int | None 
         sweep(layout)
         chosen, note = loopback.choose(port)
         context = Context(layout, Secrets.load(layout), chosen, light=light)
-        for folder in (layout.work, layout.dags, layout.airflow_home, layout.logs):
+        for folder in (layout.work, layout.checks, layout.dags, layout.airflow_home, layout.logs):
             folder.mkdir(parents=True, exist_ok=True)
         for log in layout.logs.glob("*.log"):
             if log.name != "supervisor.log":

@@ -48,6 +48,16 @@ class Layout:
         return self.root / "work"
 
     @property
+    def checks(self) -> Path:
+        """What stands for submissions that are being checked, loaded as a third bundle."""
+        return self.home / "checks"
+
+    @property
+    def submissions(self) -> Path:
+        """The code of submissions that are being checked."""
+        return self.home / "submissions"
+
+    @property
     def plugins(self) -> Path:
         """The plugins folder, which holds the shim and the ``backpressure`` package."""
         return self.root / "plugins"

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from backpressure_lab.files import write_json, write_text
 from backpressure_lab.stack import postgres
@@ -37,14 +38,6 @@ def parallelism(cores: int | None = None) -> int:
 
 def course_settings(layout: Layout) -> Settings:
     """What a learner's Airflow needs, wherever it runs."""
-    bundles = [
-        {
-            "name": name,
-            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-            "kwargs": {"path": str(path), "refresh_interval": 2},
-        }
-        for name, path in (("lessons", layout.dags), ("work", layout.work))
-    ]
     return {
         "core": {
             "load_examples": "False",
@@ -57,7 +50,7 @@ def course_settings(layout: Layout) -> Settings:
             "min_serialized_dag_fetch_interval": "0",
         },
         "dag_processor": {
-            "dag_bundle_config_list": json.dumps(bundles),
+            "dag_bundle_config_list": _bundles(lessons=layout.dags, work=layout.work),
             # New files are seen within refresh + check interval; the default is 300 s.
             "refresh_interval": "2",
             "bundle_refresh_check_interval": "1",
@@ -91,6 +84,17 @@ def course_settings(layout: Layout) -> Settings:
     }
 
 
+def _bundles(**folders: Path) -> str:
+    """Folders of DAG files, each seen anew every two seconds."""
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return json.dumps(
+        [
+            {"name": name, "classpath": classpath, "kwargs": {"path": str(path), "refresh_interval": 2}}
+            for name, path in folders.items()
+        ]
+    )
+
+
 def lab_settings(layout: Layout, secrets: Secrets, ports: Ports, *, light: bool) -> Settings:
     """The course's settings plus where this lab's own servers are."""
     settings = course_settings(layout)
@@ -117,6 +121,9 @@ def lab_settings(layout: Layout, secrets: Secrets, ports: Ports, *, light: bool)
             "secret_key": secrets.api_secret_key,
             "workers": "1",
             "expose_config": "False",
+        },
+        "dag_processor": {
+            "dag_bundle_config_list": _bundles(lessons=layout.dags, work=layout.work, checks=layout.checks)
         },
         "api_auth": {"jwt_secret": secrets.jwt_secret},
         "logging": {"base_log_folder": str(layout.home / "task-logs")},

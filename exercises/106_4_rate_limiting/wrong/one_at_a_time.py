@@ -1,0 +1,33 @@
+"""Wrong: a pool holds how many call at once, not how often."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param, task
+from backpressure.airflow.upstream import Upstream
+from backpressure.pools import PoolSpec
+
+CALLERS = 4
+POOLS = [PoolSpec("partner", slots=1)]
+
+with DAG(
+    dag_id="106_4_rate_limiting",
+    schedule=None,
+    params={
+        "partner": Param("106_4_partner", description="the system that is asked; name a limit after it"),
+        "pages": Param(list(range(1, 17)), type="array"),
+    },
+):
+
+    @task
+    def shares(params: dict | None = None) -> list[list[int]]:
+        """The pages, shared out to the callers."""
+        return [params["pages"][caller::CALLERS] for caller in range(CALLERS)]
+
+    @task(pool="partner")
+    def fetch(numbers: list[int], params: dict | None = None) -> None:
+        """Get some pages, one after the other."""
+        partner = Upstream(params["partner"])
+        for number in numbers:
+            partner.call("page", request_id=f"page {number}")
+
+    fetch.expand(numbers=shares())

@@ -1,0 +1,98 @@
+"""What a right answer to exercise 14.3 does, whatever its text looks like.
+
+Three runs of the DAG are created at once. Counted are runs at once, fetches at once in a run, and in all runs together.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from backpressure.timeline import Peak, Timeline
+
+from backpressure_lab.exercises.messages import Message
+from backpressure_lab.exercises.seen import Load, Seen, clock, drawn
+
+RUNS, IN_A_RUN, IN_ALL = 2, 3, 4
+
+
+def draw(source: random.Random) -> Load:
+    """Three runs, each with more fetches than a run may have at once."""
+    return Load(
+        lanes={"archive": {"service_time": 3.0, "capacity": None}, "studio": {"service_time": 1.0, "capacity": None}},
+        items={
+            "fetches": [drawn(source, source.randint(5, 6)) for _ in range(3)],
+            "previews": [drawn(source, 5) for _ in range(3)],
+        },
+        asked={"fetches": ("archive", "fetch"), "previews": ("studio", "preview")},
+        runs=3,
+    )
+
+
+def judge(seen: Seen) -> Iterator[Message]:
+    """No limit is passed, each is reached, and previews wait for nothing."""
+    runs = Timeline.from_runs(seen.runs).peak()
+    yield from _runs(runs)
+    yield from _previews(seen)
+    yield from _in_a_run(seen)
+    yield from _in_all(seen, two=runs is not None and runs.value >= RUNS)
+
+
+def _runs(peak: Peak | None) -> Iterator[Message]:
+    if peak is None:
+        return
+    at = clock(peak.at)
+    if peak.value > RUNS:
+        yield Message("all_runs_at_once", f"{peak.value} runs were active at {at}; {RUNS} are allowed")
+    elif peak.value < RUNS:
+        yield Message(
+            "one_run_at_a_time", f"never more than {peak.value} run was active, as at {at}; {RUNS} are allowed"
+        )
+
+
+def _in_a_run(seen: Seen) -> Iterator[Message]:
+    fetches = seen.work.select(task_id="fetch")
+    peaks = {run: own.peak() for run, own in fetches.by("run_id").items()}
+    run, peak = max(peaks.items(), key=lambda entry: entry[1].value if entry[1] else 0, default=("", None))
+    if peak is None:
+        return
+    names = ", ".join(fetches.select(run_id=run).labelled(peak.rows.tolist()))
+    if peak.value > IN_A_RUN:
+        text = f"peak {peak.value} fetches of the run {run} at {clock(peak.at)}, limit {IN_A_RUN}: {names} overlapped"
+        yield Message("too_many_in_a_run", text, "Which limit counts the instances of a task within one run?")
+    elif peak.value < IN_A_RUN:
+        text = f"never more than {peak.value} fetches of a run at once; {IN_A_RUN} are allowed"
+        yield Message("too_few_fetches", text)
+
+
+def _in_all(seen: Seen, *, two: bool) -> Iterator[Message]:
+    peak = seen.peak("archive", {"fetch": 1})
+    if peak is None:
+        return
+    if peak.value > IN_ALL:
+        text = f"archive: {peak}; it bears {IN_ALL}"
+        yield Message("too_many_in_all", text, "Which limit counts the instances of a task over all runs of its DAG?")
+    elif peak.value < IN_ALL and two:
+        text = f"archive: never more than {peak.value:g} fetches at once; it bears {IN_ALL}"
+        yield Message("too_few_fetches", text)
+
+
+def _previews(seen: Seen) -> Iterator[Message]:
+    """A preview that waits while as many fetches run as may: something holds it that is not its business."""
+    previews, fetches = seen.work.select(task_id="preview"), seen.work.select(task_id="fetch")
+    held = [
+        (name, wait)
+        for name, wait, at in zip(previews.labelled(), previews.gate.tolist(), previews.scheduled.tolist(), strict=True)
+        if wait > _service(seen) and fetches.concurrency().at([at])[0] > 0
+    ]
+    if held:
+        name, wait = max(held, key=lambda entry: entry[1])
+        text = (
+            f"{name} waited {wait:.1f} s for its turn, and {len(held)} previews in all, though nothing limits previews"
+        )
+        yield Message("previews_held_back", text, "What does max_active_tasks count?")
+
+
+def _service(seen: Seen) -> float:
+    """What a fetch takes at least: whoever waits that long, waits for fetches."""
+    return min(seen.logs["archive"].service().tolist(), default=3.0)

@@ -1,0 +1,130 @@
+"""``./lab start``, ``check``, ``hint``, ``next``, ``reset`` and ``solution``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.text import Text
+
+from backpressure_lab import manifest
+from backpressure_lab.cli import session
+from backpressure_lab.exercises import catalog, verdict, workspace
+from backpressure_lab.exercises.live import Lab
+from backpressure_lab.exercises.progress import Progress
+from backpressure_lab.stack import lab
+from backpressure_lab.stack.context import Context
+from backpressure_lab.stack.layout import Layout
+
+
+def start(ref: str) -> int:
+    """Put the starter into work/, and say what the exercise is about."""
+    layout, files, progress = _open(ref)
+    target, new = workspace.start(layout.work, files)
+    if progress[files.exercise.id].status == "not started":
+        progress.change(files.exercise.id, status="started")
+    console = Console()
+    console.print(Markdown((files.folder / "README.md").read_text(encoding="utf-8")))
+    state = "Your file" if new else "Your file is there already"
+    console.print(f"\n{state}: {near(target)}\n  check  ./lab check {files.exercise.id}", highlight=False)
+    return 0
+
+
+def check(ref: str, *, file: Path | None, as_json: bool) -> int:
+    """Check the learner's file, or another, and say what is wrong with it."""
+    layout, files, progress = _open(ref)
+    path = file or workspace.path(layout.work, files)
+    console = Console(stderr=as_json)
+    facts, found = verdict.first_tier(files, path)
+    if facts is not None and not found.messages:
+        with session.airflow(layout, quiet=as_json) as api:
+            running = Lab(Context.load(layout), api, lambda: lab.is_up(layout))
+            with console.status(f"{files.exercise.id}: your DAG runs on the lab's scheduler"):
+                found = verdict.second_tier(files, path, facts, running)
+    if file is None:
+        step = progress[files.exercise.id]
+        status = "passed" if found.passed or step.status == "passed" else "started"
+        progress.change(files.exercise.id, status=status, checks=step.checks + 1)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+    else:
+        _show(console, files, found)
+    return found.code
+
+
+def _show(console: Console, files: catalog.Files, found: verdict.Verdict) -> None:
+    tiers = [("the file", found.tier == "live" or not found.messages), ("the run", found.passed)]
+    for name, good in tiers[: 2 if found.tier == "live" else 1]:
+        console.print(Text(f"{'✓' if good else '✗'} {name}", style="green" if good else "red"))
+    for message in found.messages:
+        console.print(Text(f"  {message.text}"))
+        if message.try_next:
+            console.print(Text(f"    {message.try_next}", style="dim"))
+    number = files.exercise.id
+    if found.passed:
+        again = f"./lab solution {number}"
+        console.print(f"\nPassed, {found.seconds:.0f} s.  Compare: {again}   Go on: ./lab next", highlight=False)
+    else:
+        console.print(f"\nNot yet.  Stuck? ./lab hint {number}", highlight=False)
+
+
+def hint(ref: str) -> int:
+    """Show one hint more."""
+    _layout, files, progress = _open(ref)
+    step = progress[files.exercise.id]
+    shown = min(step.hints + 1, len(files.hints))
+    progress.change(files.exercise.id, hints=shown)
+    console = Console()
+    console.print(f"Hint {shown} of {len(files.hints)}", style="bold", highlight=False)
+    console.print(Markdown(files.hints[shown - 1]))
+    if step.hints >= len(files.hints):
+        console.print(f"That was the last one.  ./lab solution {files.exercise.id}", style="dim", highlight=False)
+    return 0
+
+
+def following() -> int:
+    """The first exercise that is not passed, started."""
+    layout, course = Layout.of(), manifest.load()
+    progress = Progress(layout.work)
+    for exercise in course.exercises:
+        if progress[exercise.id].status != "passed":
+            return start(exercise.id)
+    print("All exercises are passed.")
+    return 0
+
+
+def reset(ref: str) -> int:
+    """The starter again; the learner's file is kept beside it."""
+    layout, files, progress = _open(ref)
+    target, kept = workspace.reset(layout.work, files)
+    progress.change(files.exercise.id, status="started")
+    print(f"{near(target)} is the starter again." + (f" Yours is kept as {near(kept)}" if kept else ""))
+    return 0
+
+
+def solution(ref: str) -> int:
+    """Show the solution after a pass, or when it is asked for twice."""
+    _layout, files, progress = _open(ref)
+    step = progress[files.exercise.id]
+    if step.status != "passed" and not step.asked:
+        progress.change(files.exercise.id, asked=1)
+        number = files.exercise.id
+        print(f"You have not passed {number} yet.  Ask once more to see the solution, or try: ./lab hint {number}")
+        return 0
+    print(files.solution.read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def _open(ref: str) -> tuple[Layout, catalog.Files, Progress]:
+    layout = Layout.of()
+    return layout, catalog.find(manifest.load(), ref), Progress(layout.work)
+
+
+def near(path: Path) -> Path:
+    """The path as one would type it."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path

@@ -1,0 +1,1 @@
+"""Exercises: what a learner writes, what is checked of it, and how far the learner is."""

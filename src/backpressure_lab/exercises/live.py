@@ -1,0 +1,221 @@
+"""The second tier of a check: the submission runs on the lab's scheduler, and what happened is looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backpressure import pools
+from backpressure.airflow.client import AirflowClient, AirflowError
+from backpressure.airflow.upstream import Upstream
+
+from backpressure_lab.errors import NotRunningError
+from backpressure_lab.exercises.facts import Facts
+from backpressure_lab.exercises.seen import Load, Seen
+from backpressure_lab.files import write_json, write_text
+from backpressure_lab.stack.context import Context
+
+_KNOWN_SECONDS = 30.0
+_RUN_SECONDS = 120.0
+_STUCK_SECONDS = 30.0
+_END_SECONDS = 30.0
+_POLL_SECONDS = 0.3
+_OVER = ("success", "failed")
+_NOT_FOUND, _CONFLICT, _SERVER_ERROR = 404, 409, 500
+_WRAPPER = '''\
+"""A check's copy of a submission, for Airflow to load: a dag of the same tasks, under another name."""
+
+from backpressure_lab.exercises.submission import staged
+
+globals().update(staged(__file__))
+'''
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a submission runs: its copies' dag_ids, its pools by the names that it gives them, and its lanes."""
+
+    context: Context
+    api: AirflowClient
+    token: str
+    copies: tuple[str, ...]
+    pools: Mapping[str, str]
+    lanes: Mapping[str, str]
+
+    @property
+    def wrapper(self) -> Path:
+        """The file that Airflow loads."""
+        return self.context.layout.checks / f"{self.token}.py"
+
+    def upstream(self, lane: str) -> Upstream:
+        """A lane of the simulator, with the right to set it and to read its log."""
+        address = f"http://127.0.0.1:{self.context.ports.upstream}"
+        return Upstream(self.lanes[lane], base_url=address, token=self.context.secrets.control_token)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running lab, a client of its Airflow, and a way to ask whether it is still there."""
+
+    context: Context
+    api: AirflowClient
+    alive: Callable[[], bool]
+
+
+def watch(lab: Lab, source: Path, facts: Facts, load: Load) -> Seen:
+    """Run the submission with this load and tell what was seen; nothing of it is left afterwards.
+
+    Raises:
+        NotRunningError: the lab went away, or does not load DAG files.
+    """
+    with _staged(lab, source, facts, load) as stage:
+        begun = {lane: _begin(stage, lane, settings) for lane, settings in load.lanes.items()}
+        _until(lambda: _known(stage), _KNOWN_SECONDS, lab.alive, "Airflow did not load the exercise")
+        _trigger(stage, load)
+        over = _over(stage, load, lab.alive)
+        return _seen(stage, facts, load, begun, over=over)
+
+
+def _begin(stage: Stage, lane: str, settings: Mapping[str, Any]) -> float:
+    with stage.upstream(lane) as upstream:
+        return upstream.begin(**settings)
+
+
+@contextlib.contextmanager
+def _staged(lab: Lab, source: Path, facts: Facts, load: Load) -> Iterator[Stage]:
+    context, api = lab.context, lab.api
+    token = f"{facts.dag.dag_id}__{secrets.token_hex(3)}"
+    stage = Stage(
+        context=context,
+        api=api,
+        token=token,
+        copies=tuple(f"{token}_{number}" for number in range(load.copies)),
+        pools={pool.name: f"{token}__{pool.name}" for pool in facts.pools},
+        lanes={lane: f"{token}__{lane}" for lane in load.lanes},
+    )
+    copy = context.layout.submissions / f"{token}.py"
+    plan = stage.wrapper.with_suffix(".json")
+    try:
+        for pool in facts.pools:
+            pools.ensure(api, replace(pool, name=stage.pools[pool.name]))
+        write_text(copy, source.read_text(encoding="utf-8"))
+        write_json(plan, {"source": str(copy), "copies": stage.copies, "pools": stage.pools})
+        write_text(stage.wrapper, _WRAPPER)
+        yield stage
+    finally:
+        stage.wrapper.unlink(missing_ok=True)
+        _until(lambda: _forgotten(stage), _END_SECONDS, lambda: True)
+        for name in stage.pools.values():
+            with contextlib.suppress(AirflowError, LookupError):
+                pools.remove(api, name)
+        plan.unlink(missing_ok=True)
+        copy.unlink(missing_ok=True)
+
+
+def _until(done: Callable[[], bool], seconds: float, alive: Callable[[], bool], trouble: str = "") -> bool:
+    """Wait for something; when it does not come, that is trouble, or False where none is named."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if not alive():
+            raise NotRunningError("The lab went down during the check.\nStart it with ./lab up and check again.")
+        if time.monotonic() > deadline:
+            if trouble:
+                raise NotRunningError(f"{trouble} within {seconds:g} s.\nLook at: ./lab status")
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _known(stage: Stage) -> bool:
+    for dag_id in stage.copies:
+        try:
+            stage.api.dag(dag_id)
+        except AirflowError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return False
+    return True
+
+
+def _trigger(stage: Stage, load: Load) -> None:
+    """Create all runs while the DAGs are paused, and let them go at once."""
+    for dag_id in stage.copies:
+        for number in range(load.runs):
+            items = {name: lists[number] for name, lists in load.items.items()}
+            stage.api.trigger(dag_id, f"check-{number}", conf={**stage.lanes, **items})
+    for dag_id in stage.copies:
+        stage.api.pause(dag_id, paused=False)
+
+
+def _runs(stage: Stage) -> list[dict[str, Any]]:
+    return [run for dag_id in stage.copies for run in stage.api.pages(f"/dags/{dag_id}/dagRuns", "dag_runs")]
+
+
+def _over(stage: Stage, load: Load, alive: Callable[[], bool]) -> bool:
+    """Wait for the end of all runs; False when nothing runs and nothing changes any more, or it takes too long."""
+    seen, changed = "", time.monotonic()
+
+    def ended() -> bool:
+        nonlocal seen, changed
+        states = [(one["id"], one["state"]) for dag_id in stage.copies for one in stage.api.task_instances(dag_id)]
+        if str(states) != seen or any(state == "running" for _, state in states):
+            seen, changed = str(states), time.monotonic()
+        runs = _runs(stage)
+        return len(runs) >= load.copies * load.runs and all(run["state"] in _OVER for run in runs)
+
+    def stuck() -> bool:
+        return ended() or time.monotonic() - changed > _STUCK_SECONDS
+
+    return _until(stuck, _RUN_SECONDS, alive) and ended()
+
+
+def _seen(stage: Stage, facts: Facts, load: Load, begun: Mapping[str, float], *, over: bool) -> Seen:
+    named = {own: name for name, own in stage.pools.items()}
+    records = [
+        dict(record, pool=named.get(record["pool"], record["pool"]))
+        for dag_id in stage.copies
+        for record in stage.api.task_instances(dag_id)
+    ]
+    logs = {}
+    for lane, since in begun.items():
+        with stage.upstream(lane) as upstream:
+            logs[lane] = upstream.log(since)
+    errors = [_error(stage, record) for record in records if record["state"] == "failed"]
+    return Seen(facts, load, records, _runs(stage), logs, time.time(), over=over, errors=errors)
+
+
+def _error(stage: Stage, record: Mapping[str, Any]) -> str:
+    """What a failed task's log says of its end."""
+    name = record["task_id"] + (f"[{record['map_index']}]" if record["map_index"] >= 0 else "")
+    place = f"/dags/{record['dag_id']}/dagRuns/{record['dag_run_id']}/taskInstances/{record['task_id']}/logs"
+    with contextlib.suppress(AirflowError, KeyError, TypeError):
+        number = max(1, record["try_number"])
+        events = stage.api.get(f"{place}/{number}", full_content=True, map_index=record["map_index"])["content"]
+        for event in reversed(events):
+            for error in event.get("error_detail") or [] if isinstance(event, dict) else []:
+                return f"{name} failed: {error['exc_type']}: {error['exc_value']}"
+    return f"{name} failed"
+
+
+def _forgotten(stage: Stage) -> bool:
+    """End what still runs and delete the DAGs; False while Airflow does not allow it, or may load them once more."""
+    gone = True
+    for dag_id in stage.copies:
+        try:
+            for run in stage.api.pages(f"/dags/{dag_id}/dagRuns", "dag_runs"):
+                if run["state"] not in _OVER:
+                    stage.api.set_run_state(dag_id, run["dag_run_id"], "failed")
+            stage.api.delete(f"/dags/{dag_id}")
+        except AirflowError as error:
+            # When the scheduler holds the same rows, the database may let it win, and Airflow answers with 500.
+            if error.status not in (_NOT_FOUND, _CONFLICT) and error.status < _SERVER_ERROR:
+                raise
+            gone = gone and error.status == _NOT_FOUND
+        else:
+            gone = False
+    return gone

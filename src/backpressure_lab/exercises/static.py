@@ -1,0 +1,122 @@
+"""The first tier of a check: what can be said of a file without a scheduler, within two seconds."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from backpressure_lab.exercises.facts import Facts
+from backpressure_lab.exercises.messages import Message
+
+_SECONDS = 10.0
+
+
+class _RefusedError(Exception):
+    """The file cannot be looked at any further."""
+
+    def __init__(self, code: str, text: str, try_next: str = "") -> None:
+        super().__init__(text)
+        self.message = Message(code, text, try_next)
+
+
+def check(path: Path, dag_id: str) -> tuple[Facts | None, list[Message]]:
+    """The facts of the file, and what is wrong with it; no facts where it cannot be loaded."""
+    try:
+        _parse(path, _read(path))
+        facts = _one(path, dag_id, _told(path))
+    except _RefusedError as refused:
+        return None, [refused.message]
+    return facts, list(_pools(facts))
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise _RefusedError("no_file", f"{path} is not there", "Copy the starter: ./lab start") from None
+    except IsADirectoryError:
+        raise _RefusedError("no_file", f"{path} is a folder; one Python file is asked for") from None
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start} is {error.object[error.start]:#x}"
+        raise _RefusedError("not_text", f"{path.name} is not UTF-8: {where}") from None
+    except OSError as error:
+        raise _RefusedError("no_file", f"{path} cannot be read: {error.strerror}") from None
+    if not text.strip():
+        raise _RefusedError("empty_file", f"{path.name} is empty", "Copy the starter again: ./lab reset")
+    return text
+
+
+def _parse(path: Path, text: str) -> None:
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        line = f"line {error.lineno}: {(error.text or '').strip()}"
+        raise _RefusedError("syntax_error", f"{path.name} is not Python: {error.msg}, in {line}") from None
+    except ValueError as error:
+        raise _RefusedError("syntax_error", f"{path.name} is not Python: {error}") from None
+    if not tree.body:
+        raise _RefusedError("empty_file", f"{path.name} has no code", "Copy the starter again: ./lab reset")
+
+
+def _one(path: Path, dag_id: str, told: dict[str, Any]) -> Facts:
+    """The one DAG that the file must have."""
+    names = [str(dag["dag_id"]) for dag in told["dags"]]
+    if not names:
+        raise _RefusedError("no_dag", f"{path.name} defines no DAG", f"It should have DAG({dag_id!r}, …).")
+    if len(names) > 1:
+        listed = ", ".join(repr(name) for name in names)
+        raise _RefusedError("two_dags", f"{path.name} defines {len(names)} DAGs, {listed}; one is asked for")
+    if names != [dag_id]:
+        raise _RefusedError("wrong_dag_id", f"the DAG is called {names[0]!r}, not {dag_id!r}")
+    return Facts.from_json({"dag": told["dags"][0], "pools": told["pools"]})
+
+
+def _pools(facts: Facts) -> Iterator[Message]:
+    """Pools that are not there, or too small for a task: it would wait for ever, and Airflow says nothing."""
+    there = ", ".join(repr(pool.name) for pool in facts.pools) or "none"
+    for task in facts.dag.tasks:
+        pool, name = facts.pool(task.pool), f"the task {task.task_id}"
+        if pool is None and task.pool != "default_pool":
+            yield Message(
+                "pool_unknown",
+                f"{name} is in the pool {task.pool!r}, which POOLS does not describe (there: {there})",
+                "A task whose pool is missing stays scheduled, without an error.",
+            )
+        elif pool is not None and 0 <= pool.slots < task.pool_slots:
+            yield Message(
+                "never_fits",
+                f"{name} takes {task.pool_slots} slots; its pool {pool.name!r} has {pool.slots} in all",
+                "Such a task is never queued, however long it waits.",
+            )
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What the file says of itself, in a process without our secrets and with limits."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    places = os.pathsep.join(place for place in sys.path if place)
+    command = [sys.executable, "-m", "backpressure_lab.exercises.facts", str(path.resolve())]
+    with tempfile.TemporaryDirectory() as home:
+        kept |= {"PYTHONPATH": places, "AIRFLOW_HOME": home, "PYTHONDONTWRITEBYTECODE": "1"}
+        options: dict[str, Any] = {"env": kept, "cwd": home, "start_new_session": True, "timeout": _SECONDS}
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, **options)  # noqa: S603 - our own module
+        except subprocess.TimeoutExpired:
+            raise _RefusedError(
+                "does_not_end", f"{path.name} did not load within {_SECONDS:g} s: it waits or loops at import"
+            ) from None
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        raise _RefusedError("does_not_load", f"loading {path.name} ended its process, with {how}") from None
+    if "trouble" in found:
+        where = f", in line {found['line']}" if found["line"] else ""
+        raise _RefusedError("does_not_load", f"{path.name} does not load: {found['trouble']}{where}")
+    return found
