@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backpressure.measures.measure import Measure
 
 if TYPE_CHECKING:
-    from backpressure.airflow.metrics import Metrics
+    from collections.abc import Iterable
+
     from backpressure.request_log import RequestLog
 
 __all__ = ["before_and_after", "least_share", "loop_time"]
@@ -30,7 +31,22 @@ def before_and_after(records: Records, key: str, name: str, source: str, unit: s
     return before, after
 
 
-def loop_time(records: Records, metrics: Metrics) -> tuple[Measure, Measure]:
+class Told(Protocol):
+    """Values of one metric over time."""
+
+    @property
+    def values(self) -> Sequence[float]:
+        """In the order of time."""
+
+
+class Witness(Protocol):
+    """What this module needs of a client of the StatsD receiver: see ``backpressure.airflow.metrics.Metrics``."""
+
+    def matching(self, pattern: str, since: float | None = None, until: float | None = None) -> Iterable[Told]:
+        """The metrics whose names match, within a window."""
+
+
+def loop_time(records: Records, metrics: Witness) -> tuple[Measure, Measure]:
     """The median turn of the scheduler's loop in two windows, from ``since`` to ``at``, as it says itself in StatsD."""
     told = []
     for one in records:
