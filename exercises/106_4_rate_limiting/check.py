@@ -46,7 +46,7 @@ def _refused(seen: Seen, log: RequestLog, refused: RequestLog, done: RequestLog)
     )
     begin, last = float(log.arrival[0]), float(refused.arrival[-1])
     wanted = {f"page {number}" for number in seen.load.items["pages"][0]}
-    if log.inflight().peak.value <= 1:
+    if log.inflight().peak().value <= 1:
         return Message("one_at_a_time", f"{said}. Never more than one was in progress", "At once is not how often.")
     if wanted <= set(done.request_id.tolist()):
         return Message(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,9 @@ _AT_ONCE = 2
 
 
 @pytest.fixture(scope="module")
-def verdicts(lab: Lab, request: pytest.FixtureRequest) -> dict[Path, verdict.Verdict]:
+def verdicts(lab: Lab, request: pytest.FixtureRequest) -> dict[Path, Future[verdict.Verdict]]:
     """What a check says of each answer asked for, several side by side in one lab, as when a class is graded."""
     asked = {item.callspec.params.get("path") for item in request.session.items if hasattr(item, "callspec")}
-    answers = [(files, path) for files, path in ANSWERS if path in asked]
     context = Context.load(Layout.of(home=lab.home))
 
     def checked(files: catalog.Files, path: Path) -> verdict.Verdict:
@@ -39,17 +38,15 @@ def verdicts(lab: Lab, request: pytest.FixtureRequest) -> dict[Path, verdict.Ver
             return verdict.second_tier(files, path, facts, live.Lab(context, api, lambda: True))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return {
-            path: found for (_, path), found in zip(answers, pool.map(lambda one: checked(*one), answers), strict=True)
-        }
+        return {path: pool.submit(checked, files, path) for files, path in ANSWERS if path in asked}
 
 
 @pytest.mark.parametrize(("files", "path"), ANSWERS, ids=NAMES)
 def test_an_answer_gets_the_verdict_that_its_author_says(
-    verdicts: dict[Path, verdict.Verdict], files: catalog.Files, path: Path
+    verdicts: dict[Path, Future[verdict.Verdict]], files: catalog.Files, path: Path
 ) -> None:
     """A right answer passes; a wrong one's first message has the name of its file; a starter fails when it runs."""
-    found = verdicts[path]
+    found = verdicts[path].result()
     said = [(message.code, message.text) for message in found.messages]
     if path in files.right:
         assert said == []
@@ -60,7 +57,7 @@ def test_an_answer_gets_the_verdict_that_its_author_says(
         assert [code for code, _ in said][:1] == [path.stem], said
 
 
-def test_nothing_of_a_check_is_left(lab: Lab, verdicts: dict[Path, verdict.Verdict]) -> None:
+def test_nothing_of_a_check_is_left(lab: Lab, verdicts: dict[Path, Future[verdict.Verdict]]) -> None:
     """No DAG, pool or file of the checks is there any more."""
     assert verdicts
     context = Context.load(Layout.of(home=lab.home))
