@@ -63,7 +63,7 @@ def test_a_sound_file_tells_its_facts(tmp_path: Path) -> None:
         ("held = 'x' * (4 << 30)\n", "does_not_load", "MemoryError"),
         ("POOLS = ['small']\n", "does_not_load", "POOLS must be a list of PoolSpec"),
         ("value = 1\n", "no_dag", "defines no DAG"),
-        (DAG + DAG.replace("wanted", "other"), "two_dags", "'wanted', 'other'"),
+        (DAG + DAG.replace("wanted", "other"), "two_dags", "'other', 'wanted'"),
         (DAG.replace("wanted", "wnated"), "wrong_dag_id", "'wnated', not 'wanted'"),
         (DAG.replace('pool="small"', 'pool="smal"'), "pool_unknown", "'smal', which POOLS does not describe"),
         (DAG.replace("pool_slots=2", "pool_slots=3"), "never_fits", "takes 3 slots"),

@@ -67,7 +67,7 @@ def _parse(path: Path, text: str) -> None:
 
 def _one(path: Path, dag_id: str, told: dict[str, Any]) -> Facts:
     """The one DAG that the file must have."""
-    names = [str(dag["dag_id"]) for dag in told["dags"]]
+    names = sorted(str(dag["dag_id"]) for dag in told["dags"])
     if not names:
         raise _RefusedError("no_dag", f"{path.name} defines no DAG", f"It should have DAG({dag_id!r}, …).")
     if len(names) > 1:

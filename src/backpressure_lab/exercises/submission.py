@@ -18,7 +18,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a file defines: DAGs in the order of their definition, and the value of ``POOLS``, if there is one."""
+    """What a file defines: its DAGs, in no order, and the value of ``POOLS``, if there is one."""
 
     dags: tuple[DAG, ...]
     pools: Any
