@@ -36,9 +36,9 @@ with DAG(
 ):
 
     @task(weight_rule="absolute")
-    def call(number: int) -> None:
-        """One slow call of something that bears only a few at once."""
-        time.sleep(SECONDS)
+    def call(number: int, seconds: float = SECONDS) -> None:
+        """One slow call of something that bears only a few; the controls' last, however slowly they start."""
+        time.sleep(seconds)
 
     @task(**CONTROL)
     def plan(scenario: str, calls: int) -> list[int]:
@@ -75,7 +75,7 @@ with DAG(
     in_default_pool = call.override(task_id="in_default_pool").expand(number=free_plan)
     # [/pool]
     neighbour = call.override(task_id="neighbour")(0)
-    controls = call.override(task_id="controls").expand(number=list(range(SLOTS + 2)))
+    controls = call.override(task_id="controls").partial(seconds=3 * SECONDS).expand(number=list(range(SLOTS + 2)))
     made = make_pool()
 
     @evidence
