@@ -31,13 +31,14 @@ def judge(seen: Seen) -> Iterator[Message]:
     """The partner refuses nothing, and is not left idle."""
     log = seen.logs["partner"].select(path="page")
     refused, done = log.select(status=429), log.select(status=200)
+    every = {f"page {number}" for number in seen.load.items["pages"][0]} <= set(done.request_id.tolist())
     if len(refused):
-        yield _refused(seen, log, refused, done)
-    elif len(done):
+        yield _refused(log, refused, every=every)
+    elif every:
         yield from _slow(done)
 
 
-def _refused(seen: Seen, log: RequestLog, refused: RequestLog, done: RequestLog) -> Message:
+def _refused(log: RequestLog, refused: RequestLog, *, every: bool) -> Message:
     first = float(refused.arrival[0])
     most = log.arrivals(WINDOW)
     said = (
@@ -45,14 +46,13 @@ def _refused(seen: Seen, log: RequestLog, refused: RequestLog, done: RequestLog)
         f"{most.value:g} came within {WINDOW:g} s, it grants {GRANTED}"
     )
     begin, last = float(log.arrival[0]), float(refused.arrival[-1])
-    wanted = {f"page {number}" for number in seen.load.items["pages"][0]}
     if log.inflight().peak().value <= 1:
         return Message("one_at_a_time", f"{said}. Never more than one was in progress", "At once is not how often.")
-    if wanted <= set(done.request_id.tolist()):
+    if every:
         return Message(
             "refused_and_repeated", f"{said}. Each was asked again until it was granted", "Ask before, not after."
         )
-    if last - begin <= WINDOW and float(log.arrival[-1]) - begin > WINDOW:
+    if last - begin <= 1.5 * WINDOW < float(log.arrival[-1]) - begin:
         text = f"{said}. None was refused after {clock(last)}: the beginning was too fast"
         return Message(
             "burst_too_large", text, "What a burst lets through comes on top of the rate, in the same window."

@@ -79,12 +79,9 @@ def _in_all(seen: Seen, *, two: bool) -> Iterator[Message]:
 
 def _previews(seen: Seen) -> Iterator[Message]:
     """A preview that waits while as many fetches run as may: something holds it that is not its business."""
-    previews, fetches = seen.work.select(task_id="preview"), seen.work.select(task_id="fetch")
-    held = [
-        (name, wait)
-        for name, wait, at in zip(previews.labelled(), previews.gate.tolist(), previews.scheduled.tolist(), strict=True)
-        if wait > _service(seen) and fetches.concurrency().at([at])[0] > 0
-    ]
+    previews = seen.work.select(task_id="preview")
+    gates = zip(previews.labelled(), previews.gate.tolist(), strict=True)
+    held = [(name, wait) for name, wait in gates if wait > _service(seen)]
     if held:
         name, wait = max(held, key=lambda entry: entry[1])
         text = (
