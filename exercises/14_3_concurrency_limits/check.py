@@ -19,7 +19,7 @@ RUNS, IN_A_RUN, IN_ALL = 2, 3, 4
 def draw(source: random.Random) -> Load:
     """Three runs, each with more fetches than a run may have at once."""
     return Load(
-        lanes={"archive": {"service_time": 3.0, "capacity": None}, "studio": {"service_time": 1.0, "capacity": None}},
+        lanes={"archive": {"service_time": 4.0, "capacity": None}, "studio": {"service_time": 1.0, "capacity": None}},
         items={
             "fetches": [drawn(source, source.randint(5, 6)) for _ in range(3)],
             "previews": [drawn(source, 5) for _ in range(3)],
@@ -92,4 +92,4 @@ def _previews(seen: Seen) -> Iterator[Message]:
 
 def _service(seen: Seen) -> float:
     """What a fetch takes at least: whoever waits that long, waits for fetches."""
-    return min(seen.logs["archive"].service().tolist(), default=3.0)
+    return min(seen.logs["archive"].service().tolist(), default=4.0)
