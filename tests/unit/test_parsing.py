@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from backpressure.airflow.configured import configured
 from backpressure.airflow.parsing import Asked, lags, parse_lag, parse_times, parse_under, reparse, reparse_file
+from backpressure.airflow.tape import Tape, playing, recording
 
 
 class FakeAirflow:
@@ -83,6 +84,17 @@ def test_a_setting_is_a_measure() -> None:
     """What Airflow is configured to, with its name and where it comes from."""
     assert (configured("core", "parallelism").value, configured("core", "parallelism").name) == (32, "parallelism")
     assert configured("core", "parallelism").source == "configuration"
+
+
+def test_a_setting_is_played_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that is played where Airflow has other settings compares with those of the run."""
+    kept = Tape("lesson", "r1", {})
+    with recording(kept):
+        configured("core", "parallelism")
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "7")
+    assert configured("core", "parallelism").value == 7
+    with playing(kept):
+        assert configured("core", "parallelism").value == 32
 
 
 class Parser:
