@@ -40,6 +40,13 @@ def reparse(api: AirflowClient, most: int) -> Asked:
     return Asked(at, tuple(dag["dag_id"] for dag in chosen))
 
 
+def reparse_file(api: AirflowClient, dag_id: str) -> float:
+    """Ask for the file that holds a DAG; returns when it was asked for (epoch s)."""
+    at = time.time()
+    api.request("PUT", f"/parseDagFile/{api.dag(dag_id)['file_token']}")
+    return at
+
+
 def parse_lag(api: AirflowClient, dag_id: str, seconds: float = 60.0) -> dict[str, float]:
     """Ask for the file of a DAG and wait until it is parsed.
 
@@ -49,8 +56,7 @@ def parse_lag(api: AirflowClient, dag_id: str, seconds: float = 60.0) -> dict[st
     Raises:
         TimeoutError: it was not parsed in time.
     """
-    at, deadline = time.time(), time.monotonic() + seconds
-    api.request("PUT", f"/parseDagFile/{api.dag(dag_id)['file_token']}")
+    at, deadline = reparse_file(api, dag_id), time.monotonic() + seconds
     while time.monotonic() < deadline:
         dag = api.dag(dag_id)
         parsed = datetime.fromisoformat(dag["last_parsed_time"]).timestamp()
@@ -66,13 +72,6 @@ def lags(api: AirflowClient, asked: Asked) -> list[float]:
     parsed = [listed.get(dag_id) for dag_id in asked.dag_ids]
     seconds = [datetime.fromisoformat(one).timestamp() - asked.at for one in parsed if one]
     return seconds if len(seconds) == len(parsed) and all(one > 0 for one in seconds) else []
-
-
-def reparse_file(api: AirflowClient, dag_id: str) -> float:
-    """Ask for the file that holds a DAG; returns when it was asked for (epoch s)."""
-    at = time.time()
-    api.request("PUT", f"/parseDagFile/{api.dag(dag_id)['file_token']}")
-    return at
 
 
 def parse_times(api: AirflowClient, dag_id: str, asked: float) -> list[dict[str, Any]]:

@@ -192,12 +192,9 @@ def _seen(stage: Stage, facts: Facts, load: Load, begun: Mapping[str, float], *,
 def _error(stage: Stage, record: Mapping[str, Any]) -> str:
     """What a failed task's log says of its end."""
     name = record["task_id"] + (f"[{record['map_index']}]" if record["map_index"] >= 0 else "")
-    place = f"/dags/{record['dag_id']}/dagRuns/{record['dag_run_id']}/taskInstances/{record['task_id']}/logs"
     with contextlib.suppress(AirflowError, KeyError, TypeError):
-        number = max(1, record["try_number"])
-        events = stage.api.get(f"{place}/{number}", full_content=True, map_index=record["map_index"])["content"]
-        for event in reversed(events):
-            for error in event.get("error_detail") or [] if isinstance(event, dict) else []:
+        for event in reversed(stage.api.task_log(record)):
+            for error in event.get("error_detail") or []:
                 return f"{name} failed: {error['exc_type']}: {error['exc_value']}"
     return f"{name} failed"
 
