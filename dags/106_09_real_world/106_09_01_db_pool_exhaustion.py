@@ -1,7 +1,7 @@
 """# 106.9.1 Database connection pool exhaustion
 
 **Purpose.** Handle DB connection limits: two DAGs read from a database whose role may hold twelve connections. Each
-task has a connection pool of its own, of three, and knows nothing of the others.
+task has a connection pool of its own, of four, and knows nothing of the others.
 
 **What to watch.** `rehearse` takes connections until the database refuses one, while `watch` counts them from outside;
 then it meets an empty connection pool, a lock and a slow statement. A pilot shows what one task holds. From that, and
@@ -28,7 +28,7 @@ from backpressure.measures.exhaustion import Exhaustion
 from backpressure.measures.samples import reading
 
 LESSON = "106_09_01_db_pool_exhaustion"
-TASKS, SECONDS, EACH, LASTS = 4, 3.5, 3, 2.0  # of each DAG, s of a task, its connections, s of a stall
+TASKS, SECONDS, EACH, LASTS, INSISTS = 3, 5.0, 4, 2.0, 2.0  # of a DAG, s, connections, s of a stall, of asking
 APPLICATION = "{{ dag_run.conf['application'] }}"
 TAGS = ["reference", "real-world", "intermediate", "success"]
 PARAMS = {"scenario": Param("coordinated", enum=["coordinated", "separate"])}
@@ -47,7 +47,7 @@ PATIENCE = {"coordinated": 0.5, "separate": 60.0}  # s that a task waits for a c
 @task
 def query(number: int, application: str) -> None:
     """Read with several connections at once, out of a connection pool; it is the pool that the database refuses."""
-    with closing(ConnectionPool(EACH, timeout=1.0, application=application)) as pool, ExitStack() as stack:
+    with closing(ConnectionPool(EACH, 1.0, application, insist=INSISTS)) as pool, ExitStack() as stack:
         for _ in range(EACH):
             stack.enter_context(pool.transaction()).execute("SELECT clock_timestamp()")
         time.sleep(SECONDS)

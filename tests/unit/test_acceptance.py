@@ -149,6 +149,7 @@ def test_a_setting_compared_with_itself_is_found_out() -> None:
     assert "slots read back and its limit slots are both read from pools over REST" in details
 
 
+@pytest.mark.slow
 def test_repeats_must_agree_and_be_three() -> None:
     """Fewer runs of the same file are not enough to tell; a finding that changes is a failure."""
     assert outcome(accept(ITEM, kept(honest, runs=2), honest), "repeats")[0] is None

@@ -304,6 +304,7 @@ def test_a_block_outlives_a_storage_that_went_away() -> None:
     assert bulkhead.try_acquire() is not None
 
 
+@pytest.mark.slow
 def test_a_block_renews_its_lease(postgres_storage: PostgresStorage) -> None:
     """In a `with` block the lease outlasts its own length, in threads and in coroutines."""
     bulkhead = Bulkhead("b", 1, postgres_storage, lease=0.6)
@@ -340,6 +341,7 @@ def test_processes_never_hold_more_than_the_limit(
     assert Bulkhead("b", 3, postgres_storage).count() == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_killed_holders_permit_comes_back(postgres: PostgresServer, postgres_storage: PostgresStorage) -> None:
     """After SIGKILL nobody renews: the permit is there again when the lease ends, and not before."""
     postgres_storage.install(FEATURE)

@@ -24,6 +24,7 @@ def _app(**settings: Any) -> Celery:
     return app
 
 
+@pytest.mark.slow
 def test_a_hand_over_is_tried_until_airflow_ends_the_attempt() -> None:
     """Airflow tries again after its own timeout, and fails the task on any other error, such as Celery's giving up."""
     with pytest.raises(OperationalError):

@@ -32,7 +32,7 @@ class Server(BaseHTTPRequestHandler):
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server that stands for Airflow, as host and port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("LAB_AIRFLOW", f"127.0.0.1:{server.server_port}")
     yield f"127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -65,6 +65,7 @@ def test_a_server_is_well_when_it_answers(address: str) -> None:
     assert healthy.main("http://127.0.0.1:9/health") == 1
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_broker_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """The question ends, although nobody is there to ask."""
     monkeypatch.setenv("AIRFLOW__CELERY__BROKER_URL", "redis://127.0.0.1:9/0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from backpressure.airflow import database
@@ -49,6 +49,27 @@ def test_a_held_connection_is_in_a_transaction(pool: ConnectionPool, server: Pos
             assert sessions.sample(application="test_connections")["in_transaction"] == 2
         after = sessions.sample(application="test_connections")
         assert (after["in_transaction"], after["total"]) == (0, 2)
+
+
+def test_who_insists_asks_again_and_holds_what_it_has(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal is an error at once, or after so many seconds of asking; what was granted before stays open."""
+    opened, made = database.connect, list[Any]()
+    asked = iter([True, False, False, True, True, False])
+
+    def grudging(**options: Any) -> Any:
+        assert all(not one.closed for one in made)
+        if not next(asked):
+            raise database.TooManyConnectionsError
+        made.append(opened(**options))
+        return made[-1]
+
+    assert server
+    monkeypatch.setattr(database, "connect", grudging)
+    ConnectionPool(2, timeout=0.05, application="insistent", insist=5).close()
+    assert len(made) == 2
+    made.clear()
+    with pytest.raises(database.TooManyConnectionsError):
+        ConnectionPool(2, timeout=0.05, application="insistent")
 
 
 def test_one_more_than_there_are_is_refused_in_time(pool: ConnectionPool) -> None:

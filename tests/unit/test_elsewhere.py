@@ -41,7 +41,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server that answers as ``Airflow.answers`` says, with a token set."""
     monkeypatch.setenv(elsewhere.TOKEN, "a token")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Airflow)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

@@ -35,6 +35,7 @@ def test_one_call_processes_add_up_exactly(place: dict[str, Any]) -> None:
         assert sum(crowd.run()) == 6
 
 
+@pytest.mark.slow
 def test_the_rate_is_kept_and_used(
     crew: Crowd, place: dict[str, Any], postgres: PostgresServer, postgres_storage: PostgresStorage
 ) -> None:
@@ -53,6 +54,7 @@ def test_the_rate_is_kept_and_used(
     assert granted >= 0.97 * limit * SECONDS
 
 
+@pytest.mark.slow
 def test_skewed_clocks_change_nothing(
     crew: Crowd, place: dict[str, Any], postgres: PostgresServer, postgres_storage: PostgresStorage
 ) -> None:
@@ -75,6 +77,7 @@ def test_skewed_clocks_change_nothing(
     ],
     ids=["rate", "window"],
 )
+@pytest.mark.slow
 def test_no_window_holds_too_many(crew: Crowd, place: dict[str, Any], limit: list[Any], most: int) -> None:
     """By the server's clock no half-open window of one period holds more than its limit (and burst)."""
     reports = crew.run("starts_for", limit=limit, seconds=SECONDS, **place)

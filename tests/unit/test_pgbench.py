@@ -66,6 +66,7 @@ def test_pgbench_makes_as_many_orders_as_it_says(shop: Orders) -> None:
     assert shop.count("run-'3'") == found.done
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_row_is_not_in_time(shop: Orders) -> None:
     """While an order of the same item is confirmed, pgbench's orders wait for its row."""
     held, rounds = threading.Event(), []

@@ -427,6 +427,7 @@ def test_a_restart_is_ridden_out_within_the_timeout(server: PostgresServer) -> N
     storage.close()
 
 
+@pytest.mark.slow
 def test_a_crash_loses_the_last_moments_only(server: PostgresServer) -> None:
     """Of permits that are taken without a pause, a crash forgets none that was given a second before it."""
     storage = PostgresStorage(server.dsn(), timeout=20)
@@ -476,6 +477,7 @@ def test_a_server_that_stays_away_is_a_typed_error(server: PostgresServer) -> No
     storage.close()
 
 
+@pytest.mark.slow
 def test_without_a_server_every_part_answers_in_time(server: PostgresServer) -> None:
     """Limiter, bulkhead and breaker fail closed by a typed error within the timeout, or open if they are told to."""
     storage = PostgresStorage(server.dsn(), timeout=0.5)
@@ -501,6 +503,7 @@ def test_without_a_server_every_part_answers_in_time(server: PostgresServer) -> 
     storage.close()
 
 
+@pytest.mark.slow
 def test_a_frozen_server_is_a_typed_error(server: PostgresServer) -> None:
     """A server that accepts connections and says nothing is given up in time, connected before or not."""
     storage = PostgresStorage(server.dsn(), timeout=20)

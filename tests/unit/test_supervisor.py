@@ -84,6 +84,7 @@ def test_parts_start_in_order_and_all_end(context: Context) -> None:
     assert watched.supervisor.state.phase == "stopped"
 
 
+@pytest.mark.slow
 def test_a_part_that_dies_is_started_again_after_a_pause(context: Context) -> None:
     """The death is told with its signal, the successor has another process, and the count is kept."""
     watched = Watched(context, [Part("part", FORKS, health.alive)])
@@ -101,6 +102,7 @@ def test_a_part_that_dies_is_started_again_after_a_pause(context: Context) -> No
     assert processes.family([processes.ProcessId(first[0], 0.0)]) == []
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_start_ends_the_lab(context: Context) -> None:
     """After three tries the start is given up with the part's own last words, and nothing is left running."""
     parts = [Part("good", SLEEP, health.alive), Part("bad", _python("print('no such luck'); raise SystemExit(7)"))]
@@ -111,6 +113,7 @@ def test_a_part_that_cannot_start_ends_the_lab(context: Context) -> None:
     assert not psutil.pid_exists(watched.pids["good"])
 
 
+@pytest.mark.slow
 def test_a_stubborn_part_is_killed(context: Context) -> None:
     """A part that ignores SIGTERM is gone when its grace is over."""
     watched = Watched(context, [Part("stubborn", STUBBORN, health.alive, grace=0.5)])
@@ -150,6 +153,7 @@ def test_a_foreign_process_is_not_taken_for_ours() -> None:
     assert os.getpid() not in {process.pid for process in processes.family([stale])}
 
 
+@pytest.mark.slow
 def test_a_part_that_lives_and_does_nothing_is_started_again(context: Context) -> None:
     """Hung at every question for so long, it is ended and started as one that died; one that recovers is left alone."""
     asked = {"sick": 0, "dazed": 0}

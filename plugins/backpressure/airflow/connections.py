@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
 __all__ = ["ConnectionPool"]
+
+_PAUSE = 0.1  # s between two refusals
 
 
 class ConnectionPool:
@@ -18,15 +21,29 @@ class ConnectionPool:
         size: connections at most.
         timeout: seconds to wait for one, then SQLAlchemy raises its ``TimeoutError``.
         application: what ``pg_stat_activity`` calls them.
+        insist: seconds to go on asking for a connection that the database refuses, while those that are open are held.
+
+    Raises:
+        TooManyConnectionsError: the database still refuses one.
     """
 
-    def __init__(self, size: int, timeout: float, application: str) -> None:
+    def __init__(self, size: int, timeout: float, application: str, insist: float = 0.0) -> None:
         from sqlalchemy.pool import QueuePool  # noqa: PLC0415 - not while a DAG file is parsed
 
-        from backpressure.airflow.database import connect  # noqa: PLC0415 - the same
+        from backpressure.airflow.database import (  # noqa: PLC0415 - the same
+            TooManyConnectionsError,
+            connect,
+        )
 
         def create() -> Any:
-            return connect(application=application)
+            give_up = time.monotonic() + insist
+            while True:
+                try:
+                    return connect(application=application)
+                except TooManyConnectionsError:
+                    if time.monotonic() >= give_up:
+                        raise
+                time.sleep(_PAUSE)
 
         self._pool = QueuePool(create, pool_size=size, max_overflow=0, timeout=timeout, reset_on_return=None)
         for opened in [self._pool.connect() for _ in range(size)]:
