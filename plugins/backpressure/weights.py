@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["effective_weights"]
+__all__ = ["by_path", "effective_weights"]
 
 Record = Mapping[str, Any]
 Graph = dict[str, set[str]]
@@ -31,6 +31,23 @@ def effective_weights(tasks: Iterable[Record]) -> dict[str, int]:
         for name, task in known.items()
         if task["weight_rule"] in counted
     }
+
+
+def by_path(tasks: Iterable[Record]) -> dict[str, int]:
+    """What a widespread calculation of ``downstream`` comes to: a task's weight, and that of each child with its own.
+
+    A task counts once for each path that leads to it, so that in a diamond it is too much; Airflow does not do this.
+
+    Args:
+        tasks: as for :func:`effective_weights`, of a graph without cycles.
+    """
+    known = {str(task["task_id"]): task for task in tasks}
+
+    def along(name: str) -> int:
+        task = known[name]
+        return int(task["priority_weight"]) + sum(along(child) for child in task["downstream_task_ids"])
+
+    return {name: along(name) for name in known}
 
 
 def _reached(graph: Graph, start: str) -> set[str]:

@@ -17,6 +17,7 @@ from backpressure_lab.manifest import Item, load
 COURSE = load()
 SOURCE = COURSE.root.parent / "shared" / "seeds"
 CHECKLIST = [item for item in COURSE.items if item.section.startswith("106.")]
+MODULE_14 = [item for item in COURSE.items if item.section == "14"]
 
 needs_source = pytest.mark.skipif(
     not SOURCE.is_dir(), reason="the documents that the course was made from are not kept in the repository"
@@ -55,6 +56,15 @@ def test_an_item_is_numbered_alike_everywhere(item: Item) -> None:
     assert folder.startswith(f"106_{section:02}_")
     assert filename.startswith(f"106_{section:02}_{number:02}_")
     assert f"/{section:02}-" in COURSE.section(item.section).page
+
+
+def test_the_lessons_of_module_14_are_numbered_like_their_files() -> None:
+    """Two digits, in the module's order, so that no lesson is taken for an exercise; three to five findings each."""
+    assert [item.id for item in MODULE_14] == sorted(item.id for item in MODULE_14)
+    for item in MODULE_14:
+        assert re.fullmatch(r"14\.\d\d", item.id)
+        assert item.dag_id.startswith(f"{item.id.replace('.', '_')}_")
+        assert 3 <= len(item.checklist) <= 5
 
 
 @needs_source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ class FakeAirflow:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.notes: list[dict[str, Any]] = []
         self.runs: dict[str, list[dict[str, Any]]] = {}
         self.paused: dict[str, bool] = {}
 
@@ -40,6 +42,7 @@ class FakeAirflow:
     def post(self, path: str, body: dict[str, Any]) -> None:
         """Only the notes of what was borrowed are posted."""
         assert path == "/variables", body
+        self.notes.append(json.loads(body["value"]))
 
     def pages(self, path: str, key: str, **_: Any) -> list[dict[str, Any]]:
         """The runs of a DAG; every filter is left to the caller."""
@@ -79,6 +82,14 @@ def airflow() -> FakeAirflow:
 def run(airflow: FakeAirflow) -> Run:
     """A lesson's run on it."""
     return Run(airflow, "lesson", "r1", {"scenario": "limited"})  # type: ignore[arg-type]  # what is asked of a client
+
+
+def test_a_pool_that_a_task_makes_itself_is_noted_as_one_to_remove(run: Run, airflow: FakeAirflow) -> None:
+    """There was none before, so giving back removes it; nothing is made by the note."""
+    run.borrow_pool("own")
+    (note,) = airflow.notes
+    assert (note["kind"], note["name"], note["before"], note["run_id"]) == ("pool", "own", None, "r1")
+    assert airflow.asked == []
 
 
 def test_runs_triggered_together_wait_behind_a_pause(run: Run, airflow: FakeAirflow) -> None:

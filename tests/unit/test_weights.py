@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from backpressure.weights import effective_weights
+from backpressure.weights import by_path, effective_weights
 
 
 def diamond(rule: str) -> list[dict[str, Any]]:
@@ -44,3 +44,10 @@ def test_a_task_with_a_rule_of_its_own_is_left_out_yet_counts_for_the_others() -
     tasks = diamond("downstream")
     tasks[1]["weight_rule"] = "some.module.Strategy"
     assert effective_weights(tasks) == {"a": 7, "c": 4, "d": 1}
+
+
+def test_along_the_paths_a_diamond_counts_its_end_twice() -> None:
+    """The widespread calculation gives a 8 where Airflow gives 7; without a second path both agree."""
+    assert by_path(diamond("downstream")) == {"a": 8, "b": 3, "c": 4, "d": 1}
+    chain = [task | {"downstream_task_ids": task["downstream_task_ids"][:1]} for task in diamond("downstream")]
+    assert by_path(chain)["a"] == effective_weights(chain)["a"] == 4

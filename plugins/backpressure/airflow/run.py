@@ -65,10 +65,14 @@ class Run:
 
     def create_pool(self, name: str, slots: int, *, include_deferred: bool = False) -> PoolStatus:
         """Create a pool for the length of this run, replacing one that an earlier run left; returns it as read back."""
-        self._borrow("pool", name, None)
+        self.borrow_pool(name)
         spec = PoolSpec(name, slots, f"made by {self.dag_id}, removed at its end", include_deferred)
         pools.ensure(self.api, spec, resize_existing=True)
         return self.pool(name)
+
+    def borrow_pool(self, name: str) -> None:
+        """Note that a task of this run makes a pool by its own means: it is removed when the run is over."""
+        self._borrow("pool", name, None)
 
     def resize_pool(self, name: str, slots: int) -> PoolStatus:
         """Resize a pool until this run is over; returns it as read back."""
