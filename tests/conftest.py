@@ -41,6 +41,11 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One switch, which ``./lab test`` sets."""
+    parser.addoption("--rotate", action="store_true", help="Live: what a change touches, and a share of the rest.")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what lies in a folder of live or slow tests, so that none is forgotten."""
     for item in items:

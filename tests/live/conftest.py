@@ -8,7 +8,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import rotation
 from support.lab import Lab
+
+from backpressure_lab import manifest
+from backpressure_lab.stack.layout import Layout
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--rotate``, of the tests of single lessons and exercises keep those whose turn it is."""
+    if not config.getoption("--rotate"):
+        return
+    course, root = manifest.load(), Layout.of().root
+    lessons = [(item.id, root / item.file) for item in course.written]
+    exercises = [(exercise.id, root / "exercises" / exercise.folder) for exercise in course.exercises]
+    kept = rotation.taken(lessons, root) | rotation.taken(exercises, root)
+    unit = {item: _unit(item) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if unit[item] and unit[item] not in kept])
+    items[:] = [item for item in items if not unit[item] or unit[item] in kept]
+
+
+def _unit(item: pytest.Item) -> str | None:
+    """The lesson or exercise that a test is of; none for a test of something else."""
+    asked = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    files = asked.get("files")
+    found = asked.get("item") if files is None else files.exercise.id
+    return found if isinstance(found, str) else None
 
 
 def _ended(lab: Lab) -> None:

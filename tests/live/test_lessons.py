@@ -39,14 +39,17 @@ class Proved:
 
 
 @pytest.fixture(scope="session")
-def proved(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Proved:
-    """Every scenario of every written lesson, run once, side by side as far as they may."""
+def proved(lab: Lab, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Proved:
+    """Every scenario of every lesson that is asked for, run once, side by side as far as they may."""
+    asked = {item.callspec.params.get("item") for item in request.session.items if hasattr(item, "callspec")}
+    items = [item.id for item in WRITTEN if item.id in asked]
+    which = items if 0 < len(items) < len(WRITTEN) else ["--all"]
     folder = tmp_path_factory.mktemp("proofs")
     files = {kind: folder / f"proofs.{kind}" for kind in ("json", "junit", "html")}
     before = _pools(lab)
     # One lesson a core: how many the machine bears for a while is not what is tried here.
     width = ("--jobs", str(os.cpu_count() or 2))
-    done = lab("prove", "--all", *width, *(f"--{kind}={path}" for kind, path in files.items()), timeout=2400)
+    done = lab("prove", *which, *width, *(f"--{kind}={path}" for kind, path in files.items()), timeout=2400)
     results = json.loads(files["json"].read_text(encoding="utf-8")) if files["json"].is_file() else []
     suites = ET.parse(files["junit"]).findall("testsuite") if files["junit"].is_file() else []  # noqa: S314 - our own
     return Proved(

@@ -195,11 +195,12 @@ def test(
     context: typer.Context,
     *,
     fast: Annotated[bool, typer.Option("--fast", help="Leave out what needs a running lab or long.")] = False,  # noqa: PT028 - not a test
+    full: Annotated[bool, typer.Option("--full", help="Prove every lesson, not a third in turn.")] = False,  # noqa: PT028 - the same
 ) -> None:
     """Run the tests; further arguments go to pytest."""
     from backpressure_lab.cli import maintenance
 
-    raise typer.Exit(maintenance.test(context.args, fast=fast))
+    raise typer.Exit(maintenance.test(context.args, fast=fast, full=full))
 
 
 @app.command(name="compose-env")

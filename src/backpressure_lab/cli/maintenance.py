@@ -65,14 +65,14 @@ def _reset_pools(layout: Layout) -> int:
 _ON_ALL_CORES = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
 
 
-def test(arguments: list[str], *, fast: bool) -> int:
+def test(arguments: list[str], *, fast: bool, full: bool) -> int:
     """Run pytest: on all cores, then with a lab; with further arguments once, in one process."""
     if arguments:
         runs = [[*(["-m", "not live and not slow"] if fast else []), *arguments]]
     elif fast:
         runs = [["-m", "not live and not slow", *_ON_ALL_CORES]]
     else:
-        runs = [["-m", "not live", *_ON_ALL_CORES], ["-m", "live"]]
+        runs = [["-m", "not live", *_ON_ALL_CORES], ["-m", "live", *([] if full else ["--rotate"])]]
     root = Layout.of().root
     codes = [subprocess.run([sys.executable, "-m", "pytest", *run], cwd=root, check=False).returncode for run in runs]
     return next((code for code in codes if code), 0)
