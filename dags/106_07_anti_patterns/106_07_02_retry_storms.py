@@ -28,7 +28,7 @@ from backpressure.retry import Backoff
 CALLERS, EVERY = 8, 0.5  # tasks that call, s between two calls of the bystander
 REST, RETRY_AFTER, IN_STEP = 5.0, 6.0, 3.0  # s of peace that the partner needs, that it asks for, and of "together"
 # [retries]
-RETRIES, DELAY, SPREAD = 3, 1.0, 10.0
+RETRIES, DELAY, SPREAD = 3, 1.0, 14.0
 IMPATIENT = {"retries": RETRIES, "retry_delay": timedelta(seconds=DELAY)}
 # Full jitter: from 0 to SPREAD seconds, on top of what the partner's Retry-After says.
 PATIENT = IMPATIENT | {"retry_policy": BackoffRetryPolicy(backoff=Backoff(base=SPREAD, limit=SPREAD))}

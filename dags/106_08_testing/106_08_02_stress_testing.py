@@ -31,7 +31,7 @@ from backpressure.measures.stress import Stress, knee_of, limit_of, step
 
 LESSON = "106_08_02_stress_testing"
 STEPS = {"full_ramp": (2, 4, 6, 8, 11, 16), "short_ramp": (2, 3)}
-STEP, SERVICE, MARGIN = 1.6, 0.2, 0.7
+STEP, SERVICE, MARGIN = 2.4, 0.4, 0.7
 REFUSED = "TooManyConnectionsError"  # SQLSTATE 53300
 
 

@@ -29,7 +29,7 @@ from backpressure.measures.breaker import Journal, Story
 from backpressure.measures.experience import Experience
 from backpressure.shedding import PriorityThresholds
 
-USERS, REQUESTS, EVERY, TIMEOUT, CALM, OUTAGE = 4, 30, 0.5, 0.4, 2.0, 5.0
+USERS, REQUESTS, EVERY, TIMEOUT, CALM, OUTAGE = 4, 20, 1.0, 0.8, 3.0, 8.0
 PARTNER, JOURNAL = Upstream("degradation_testing", timeout=TIMEOUT), Journal()
 # [shop]
 FAILURES, OPEN_FOR, LEASE = 4, 1.5, 2.0
@@ -87,7 +87,7 @@ with DAG("106_08_05_degradation_testing", schedule=None, max_active_runs=1, doc_
     def break_down() -> None:
         """Let the partner hang for a while, once all users have come."""
         (run := Run.current()).wait_for(lambda: run.started("visit") == USERS, seconds=90)
-        PARTNER.schedule([{"at": CALM, "set": {"hang": 1.0}, "for": OUTAGE}])
+        PARTNER.schedule([{"at": CALM, "set": {"hang": 2.0}, "for": OUTAGE}])
 
     @evidence
     def judge(run: Run) -> Iterator[Finding]:

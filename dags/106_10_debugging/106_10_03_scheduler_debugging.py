@@ -31,7 +31,7 @@ from backpressure.measures.symptoms import turn
 
 LESSON = "106_10_03_scheduler_debugging"
 JOB, MISSING, LOOP = f"{LESSON}__job", "scheduler_debugging_missing", "scheduler.scheduler_loop_duration"
-JOBS, EVERY, HELD = 16, 0.5, {"troubled": 5.0, "sound": 0.01}  # jobs, s between them, s of the session's statement
+JOBS, EVERY, HELD = 16, 0.5, {"troubled": 8.0, "sound": 0.01}  # jobs, s between them, s of the session's statement
 # [slow]
 SLOW_UNTIL = Path(os.environ.get("AIRFLOW_HOME", ".")) / f"{LESSON}.slow"
 if get_parsing_context().dag_id is None and SLOW_UNTIL.exists() and time.time() < float(SLOW_UNTIL.read_text()):

@@ -30,7 +30,7 @@ from backpressure.measures.workers import processes_used, smallest_share
 from backpressure.phases import phase, phases
 
 LESSON = "106_10_04_worker_analysis"
-JOBS, ROWS, MANY, STALLED = 8, 2, 300, 6.0  # jobs, rows of a job, rows of the large one, s that one is kept waiting
+JOBS, ROWS, MANY, STALLED = 8, 2, 300, 9.0  # jobs, rows of a job, rows of the large one, s that one is kept waiting
 QUEUES = {"skewed": ["default"], "uniform": ["default", "high_memory"]}
 
 

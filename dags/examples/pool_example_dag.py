@@ -109,7 +109,7 @@ with DAG(
             (reading(slots, f"slots of {DEFAULT_POOL}", "pools over REST") == DEFAULT_SLOTS)
             & (share(oversized.queued >= at, "oversized that waited", of=oversized) == 1),
         )
-        held = run.tasks("calls", "free_calls")
+        held = run.tasks("calls", "free_calls").select(state="success")
         kept = share((held.scheduled < freed) & (held.queued >= freed), "scheduled until one ended", of=held)
         yield finding(
             "Waiting tasks are scheduled, in order of priority",

@@ -108,3 +108,17 @@ def test_the_table_tells_of_each_scenarios_last_run(layout: Layout) -> None:
     assert f"| 106.2.1 {ITEM.title} | `pooled` | as expected | 5 of 5 | 12 |" in text
     (layout.root / ITEM.file).write_text("# edited\n", encoding="utf-8")
     assert [line.verdict for line in proofs.lines(layout, course)] == ["not run", "not run"]
+
+
+def test_the_live_tests_are_summed_up_as_pytest_reports_them(tmp_path: Path) -> None:
+    """Passed ones and answers are counted apart; without a report there is nothing to say."""
+    cases = [
+        '<testcase name="test_an_answer_gets_the_verdict[a]" time="60"/>',
+        '<testcase name="test_an_answer_gets_the_verdict[b]" time="60"><failure/></testcase>',
+        '<testcase name="test_other" time="60"/>',
+    ]
+    (tmp_path / "tests.xml").write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+    said = proofs.live_tests(tmp_path / "tests.xml")
+    assert "2 of 3 live tests passed, in 3 minutes; 1 of 2 answers" in said
+    assert said in proofs.page([], 2, said)
+    assert proofs.live_tests(tmp_path / "missing.xml") == ""

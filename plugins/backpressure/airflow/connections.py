@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-__all__ = ["ConnectionPool"]
+from backpressure.airflow.patience import connect_within
 
-_PAUSE = 0.1  # s between two refusals
+__all__ = ["ConnectionPool"]
 
 
 class ConnectionPool:
@@ -30,21 +30,7 @@ class ConnectionPool:
     def __init__(self, size: int, timeout: float, application: str, insist: float = 0.0) -> None:
         from sqlalchemy.pool import QueuePool  # noqa: PLC0415 - not while a DAG file is parsed
 
-        from backpressure.airflow.database import (  # noqa: PLC0415 - the same
-            TooManyConnectionsError,
-            connect,
-        )
-
-        def create() -> Any:
-            give_up = time.monotonic() + insist
-            while True:
-                try:
-                    return connect(application=application)
-                except TooManyConnectionsError:
-                    if time.monotonic() >= give_up:
-                        raise
-                time.sleep(_PAUSE)
-
+        create = partial(connect_within, insist, application=application)
         self._pool = QueuePool(create, pool_size=size, max_overflow=0, timeout=timeout, reset_on_return=None)
         for opened in [self._pool.connect() for _ in range(size)]:
             opened.close()  # gives it back to the pool

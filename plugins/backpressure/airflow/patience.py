@@ -10,7 +10,7 @@ __all__ = ["connect_within"]
 
 
 def connect_within(
-    seconds: float, tell: Callable[[dict[str, Any]], object], *, every: float = 0.25, **connection: Any
+    seconds: float, tell: Callable[[dict[str, Any]], object] | None = None, *, every: float = 0.25, **connection: Any
 ) -> Any:
     """Open a connection, and ask for it so many seconds long as long as the database has none to give.
 
@@ -31,7 +31,8 @@ def connect_within(
             return connect(**connection)
         except TooManyConnectionsError as refusal:
             gives_up = time.monotonic() >= deadline
-            tell({"sqlstate": refusal.sqlstate, "gives_up": gives_up})
+            if tell:
+                tell({"sqlstate": refusal.sqlstate, "gives_up": gives_up})
             if gives_up:
                 raise
             time.sleep(every)

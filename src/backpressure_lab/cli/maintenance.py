@@ -11,6 +11,7 @@ from rich.console import Console
 
 from backpressure_lab import manifest
 from backpressure_lab.cli import session
+from backpressure_lab.docs.proofs import LIVE_REPORT
 from backpressure_lab.errors import NOT_AS_EXPECTED, LabError
 from backpressure_lab.stack import bootstrap, lab
 from backpressure_lab.stack.layout import Layout
@@ -72,7 +73,8 @@ def test(arguments: list[str], *, fast: bool, full: bool) -> int:
     elif fast:
         runs = [["-m", "not live and not slow", *_ON_ALL_CORES]]
     else:
-        runs = [["-m", "not live", *_ON_ALL_CORES], ["-m", "live", *([] if full else ["--rotate"])]]
+        live = [f"--junitxml={Layout.of().home / LIVE_REPORT}"] if full else ["--rotate"]
+        runs = [["-m", "not live", *_ON_ALL_CORES], ["-m", "live", *live]]
     root = Layout.of().root
     codes = [subprocess.run([sys.executable, "-m", "pytest", *run], cwd=root, check=False).returncode for run in runs]
     return next((code for code in codes if code), 0)

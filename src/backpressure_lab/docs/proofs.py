@@ -1,6 +1,6 @@
 """The author's command that writes ``docs/proofs.md``: what came of each scenario's last run, as the lab kept it.
 
-``./lab prove --all`` and then ``python -m backpressure_lab.docs.proofs``.
+``./lab prove --all``, for the exercises ``./lab test --full``, and then ``python -m backpressure_lab.docs.proofs``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from backpressure_lab import manifest
 from backpressure_lab.files import write_text
@@ -17,6 +19,8 @@ from backpressure_lab.manifest import Course, Item
 from backpressure_lab.stack.layout import Layout
 
 PAGE = "docs/proofs.md"
+LIVE_REPORT = "tests.xml"  # in the lab's home, of the last full run of the live tests
+_ANSWER = "test_an_answer_gets"
 _HEAD = """\
 # What the last full proof showed
 
@@ -52,8 +56,22 @@ def lines(layout: Layout, course: Course) -> Iterator[Line]:
             yield Line(item, scenario, data["verdict"], held, len(kept.evidence), data["seconds"], data["at"][:10])
 
 
-def page(found: list[Line], cores: int) -> str:
-    """The page: a total, and a table with a row for each scenario."""
+def live_tests(report: Path) -> str:
+    """A sentence on the last full run of the live tests; nothing when there was none."""
+    if not report.is_file():
+        return ""
+    suites = ET.parse(report).getroot().iter("testsuite")  # noqa: S314 - pytest wrote it for us
+    cases = [case for suite in suites for case in suite.iter("testcase")]
+    bad = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    answers = [case for case in cases if case.get("name", "").startswith(_ANSWER)]
+    right = len([case for case in answers if case not in bad])
+    minutes = sum(float(case.get("time", 0)) for case in cases) / 60
+    text = f"`./lab test --full`: {len(cases) - len(bad)} of {len(cases)} live tests passed, in {minutes:.0f} minutes; "
+    return text + f"{right} of {len(answers)} answers of the exercises got the verdict that their author says.\n"
+
+
+def page(found: list[Line], cores: int, tested: str = "") -> str:
+    """The page: a total, what became of the live tests, and a table with a row for each scenario."""
     good = sum(line.verdict == AS_EXPECTED for line in found)
     dates = sorted({line.at for line in found if line.at})
     when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "never"
@@ -64,14 +82,14 @@ def page(found: list[Line], cores: int) -> str:
         seconds = f"{line.seconds:.0f}" if line.findings else ""
         held = f"{line.held} of {line.findings}" if line.findings else ""
         table.append(f"| {line.item.id} {line.item.title} | `{line.scenario}` | {line.verdict} | {held} | {seconds} |")
-    return "\n".join([_HEAD, total, "", *table]) + "\n"
+    return "\n".join([_HEAD, total, "", *([tested] if tested else []), *table]) + "\n"
 
 
 def main(layout: Layout | None = None) -> int:
     """Write the page; 1 when a scenario is missing from it or was not as expected."""
     layout = layout or Layout.of()
     found = list(lines(layout, manifest.load(layout.root / "course.toml")))
-    write_text(layout.root / PAGE, page(found, os.cpu_count() or 1))
+    write_text(layout.root / PAGE, page(found, os.cpu_count() or 1, live_tests(layout.home / LIVE_REPORT)))
     bad = [line for line in found if line.verdict != AS_EXPECTED]
     for line in bad:
         print(f"lab: {line.item.id} {line.scenario}: {line.verdict}", file=sys.stderr)  # noqa: T201 - a command's message
