@@ -1,6 +1,6 @@
 """# 106.7.2 Aggressive retry storms
 
-**Purpose.** Avoid retry amplification: a partner that has gone down gets up once it has been left alone for five
+**Purpose.** Avoid retry amplification: a partner that has gone down gets up once it has been left alone for seven
 seconds. Eight tasks, which it refused, have three retries each.
 
 **What to watch.** The partner freezes until all eight wait, and then refuses them in the same instant. They come back
@@ -26,9 +26,9 @@ from backpressure.measures.upstream import arrivals, honoured, requests
 from backpressure.retry import Backoff
 
 CALLERS, EVERY = 8, 0.5  # tasks that call, s between two calls of the bystander
-REST, RETRY_AFTER, IN_STEP = 5.0, 6.0, 3.0  # s of peace that the partner needs, that it asks for, and of "together"
+REST, RETRY_AFTER, IN_STEP = 7.0, 10.0, 4.0  # s of peace that the partner needs, that it asks for, and of "together"
 # [retries]
-RETRIES, DELAY, SPREAD = 3, 1.0, 14.0
+RETRIES, DELAY, SPREAD = 3, 1.0, 12.0
 IMPATIENT = {"retries": RETRIES, "retry_delay": timedelta(seconds=DELAY)}
 # Full jitter: from 0 to SPREAD seconds, on top of what the partner's Retry-After says.
 PATIENT = IMPATIENT | {"retry_policy": BackoffRetryPolicy(backoff=Backoff(base=SPREAD, limit=SPREAD))}
@@ -85,8 +85,8 @@ with DAG(dag_id="106_07_02_retry_storms", schedule=None, max_active_runs=1, doc_
         callers, others = log.select(key=KEYS), log.select(key="bystander")
         yield finding(
             "Retry without backoff",
-            "callers come back after little more than the fixed delay, and wait no longer the next time",
-            (retry_wait(tries, "callers") <= 3 * DELAY) & (retry_growth(tries, "callers") < 2),
+            "callers come back sooner than the partner asks them to, and do not double their waits",
+            (retry_wait(tries, "callers") < RETRY_AFTER) & (retry_growth(tries, "callers") < 2 ** (RETRIES - 1)),
         )
         together = retry_span(tries, 1, "callers")
         yield finding("Synchronized retries", "refused together, they all come back together", together <= IN_STEP)
@@ -101,7 +101,7 @@ with DAG(dag_id="106_07_02_retry_storms", schedule=None, max_active_runs=1, doc_
             "External system impact",
             "every caller is refused three times or more, and the bystander longer than the partner's rest takes",
             ((requests(refused, "refusals") / CALLERS).named("refusals of each caller") >= RETRIES)
-            & (requests(others, "calls of the bystander refused", status=503) >= 1.5 * REST / EVERY),
+            & (requests(others, "calls of the bystander refused", status=503) >= 1.25 * REST / EVERY),
         )
         done = count(run.tasks("call_impatient", "call_patient"), "success", "callers") == CALLERS
         patient = honoured(callers, "waits as told", by="key", status=503) == 1

@@ -33,7 +33,7 @@ LESSON = "106_08_01_load_testing_setup"
 PARTNER = Upstream("load_testing_setup")
 SERVICE, SALES, EVERY, LOADS, SPACING, HEAD_START = 1.5, 7, 2.0, 8, 0.75, 6.0
 SLOTS = {"load_production": 2, "load_testing": 8}
-RATE, SECONDS, LIMIT, ROUNDS, GOOD, APART = 40, 2, 0.1, 3, 0.9, 0.1  # orders a second, s, s in time, shares
+RATE, SECONDS, LIMIT, ROUNDS, GOOD, APART = 40, 2, 0.3, 3, 0.9, 0.1  # orders a second, s, s in time, shares
 # [places]
 # Where production goes, and for each scenario where the load goes: its pool, its key at the partner, its schema.
 PRODUCTION, TEST = ("load_production", "production", "production"), ("load_testing", "load-test", "load_test")

@@ -87,7 +87,7 @@ with DAG("106_08_05_degradation_testing", schedule=None, max_active_runs=1, doc_
     def break_down() -> None:
         """Let the partner hang for a while, once all users have come."""
         (run := Run.current()).wait_for(lambda: run.started("visit") == USERS, seconds=90)
-        PARTNER.schedule([{"at": CALM, "set": {"hang": 2.0}, "for": OUTAGE}])
+        PARTNER.schedule([{"at": CALM, "set": {"hang": 1.0}, "for": OUTAGE}])
 
     @evidence
     def judge(run: Run) -> Iterator[Finding]:
