@@ -104,6 +104,21 @@ def hint(exercise: Exercise) -> None:
 
 
 @app.command()
+def predict(
+    ref: Annotated[str, typer.Argument(help="A lesson or an exercise, as ./lab list names it.")],
+    *,
+    scenario: Annotated[str | None, typer.Option(help="Of a lesson; its default one if left out.")] = None,
+    peak: Annotated[int | None, typer.Option(min=0, help="The most of its tasks that run at once.")] = None,
+    waiting: Annotated[int | None, typer.Option(min=0, help="How many wait until another has ended.")] = None,
+    order: Annotated[str | None, typer.Option(help="Tasks, as they first start: a,b,c.")] = None,
+) -> None:
+    """Say what the next run will do; it is shown beside what happened."""
+    from backpressure_lab.cli import predictions
+
+    raise typer.Exit(predictions.predict(ref, scenario=scenario, numbers=(peak, waiting), order=order))
+
+
+@app.command()
 def watch() -> None:
     """Work on the exercises: your file is read at every save, and run when you press l."""
     from backpressure_lab.cli import watching

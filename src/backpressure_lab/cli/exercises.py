@@ -13,6 +13,7 @@ from backpressure_lab import manifest
 from backpressure_lab.cli import session
 from backpressure_lab.exercises import catalog, verdict, workspace
 from backpressure_lab.exercises.live import Lab
+from backpressure_lab.exercises.predictions import Predictions
 from backpressure_lab.exercises.progress import Progress
 from backpressure_lab.stack import lab
 from backpressure_lab.stack.context import Context
@@ -51,6 +52,8 @@ def check(ref: str, *, file: Path | None, as_json: bool) -> int:
         print(json.dumps(found.as_json(), indent=1))
     else:
         _show(console, files, found)
+        if found.tier == "live" and (said := Predictions(layout.work).reveal(files.exercise.id, found.records)):
+            console.print(said)
     return found.code
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from backpressure_lab import manifest
 from backpressure_lab.cli import broken, session
 from backpressure_lab.errors import LabError
+from backpressure_lab.exercises.predictions import Predictions
 from backpressure_lab.exercises.progress import Progress
 from backpressure_lab.lessons import runner
 from backpressure_lab.lessons.result import AS_EXPECTED, Result, kept
@@ -139,6 +140,10 @@ def show(console: Console, result: Result) -> None:
     console.print(run_view(result, console))
     for reason in result.reasons:
         console.print(Text(f"  {reason}", style="red"))
+    signs = {finding.bullet: finding.holds for finding in result.evidence}
+    predictions = Predictions(Layout.of().work)
+    if said := predictions.reveal(f"{result.item.id} {result.scenario}", result.records, signs):
+        console.print(said)
     others = [name for name in result.item.scenarios if name != result.scenario]
     if others:
         console.print(f"  compare: ./lab run {result.item.id} --scenario {others[0]}", style="dim", highlight=False)

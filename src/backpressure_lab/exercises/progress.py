@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from backpressure_lab.errors import LabError
+from backpressure_lab.exercises import learner
 from backpressure_lab.files import write_json
 
 FILE = ".progress.json"
@@ -50,17 +49,7 @@ class Progress:
         return self[exercise]
 
     def _read(self) -> Mapping[str, Step]:
-        try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            if found["version"] > _VERSION:
-                raise LabError(
-                    f"{self.path} is of version {found['version']}; this course knows {_VERSION}.\n"
-                    "Use the newer checkout, or move the file away to begin again."
-                )
+        def of(found: dict[str, Any]) -> Mapping[str, Step]:
             return {name: Step(**step) for name, step in found["exercises"].items()}
-        except FileNotFoundError:
-            return {}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            aside = self.path.with_suffix(".damaged.json")
-            move = f"mv {self.path} {aside}"
-            raise LabError(f"{self.path} is damaged: {error}.\nMove it away and begin anew: {move}") from error
+
+        return learner.read(self.path, _VERSION, of, {})

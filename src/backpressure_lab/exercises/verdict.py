@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ class Verdict:
     Attributes:
         tier: how far it came; a file that fails the static tier is not run.
         messages: what is wrong; none when the exercise is passed.
+        records: the task instances of the live tier, as Airflow lists them.
     """
 
     exercise: str
@@ -32,6 +34,7 @@ class Verdict:
     tier: Tier
     messages: tuple[Message, ...]
     seconds: float
+    records: Sequence[Mapping[str, Any]] = field(repr=False, default=())
 
     @property
     def passed(self) -> bool:
@@ -78,4 +81,4 @@ def second_tier(files: Files, path: Path, facts: Facts, lab: Lab, source: random
     started = time.monotonic()
     found = live.watch(lab, path, facts, files.draw(source or random.SystemRandom()))
     messages = (*files.judge(found), *seen.general(found))
-    return Verdict(files.exercise.id, path, "live", messages, time.monotonic() - started)
+    return Verdict(files.exercise.id, path, "live", messages, time.monotonic() - started, found.records)
