@@ -66,8 +66,9 @@ with DAG(
 
     @task
     def call_partner(caller: int) -> dict[str, list[dict[str, Any]]]:
-        """One task's calls, one after the other, and what came of them."""
-        ask = partial(RATES.call, "rates", fetch) if Run.current().scenario == "breaker" else fetch
+        """One task's calls, from when all tasks are there, one after the other; and what came of them."""
+        (run := Run.current()).wait_for(lambda: run.started("call_partner", "break_down") > CALLERS, seconds=90)
+        ask = partial(RATES.call, "rates", fetch) if run.scenario == "breaker" else fetch
         for number in range(CALLS):
             JOURNAL.call(f"{caller}-{number}", ask)
             time.sleep(EVERY)
@@ -76,8 +77,7 @@ with DAG(
     @task(**CONTROL)
     def break_down() -> None:
         """Let the partner hang for a while, two seconds after all tasks have begun to call."""
-        run = Run.current()
-        run.wait_for(lambda: run.started("call_partner") == CALLERS, seconds=90)
+        (run := Run.current()).wait_for(lambda: run.started("call_partner") == CALLERS, seconds=90)
         PARTNER.schedule([{"at": 2.0, "set": {"hang": 1.0}, "for": OUTAGE}])
 
     @evidence
