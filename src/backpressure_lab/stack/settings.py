@@ -54,6 +54,8 @@ def course_settings(layout: Layout) -> Settings:
             # New files are seen within refresh + check interval; the default is 300 s.
             "refresh_interval": "2",
             "bundle_refresh_check_interval": "1",
+            # A file that changed is parsed at once; parsing all the others every 30 s takes a good part of a core.
+            "min_file_process_interval": "120",
         },
         "scheduler": {
             # A run that the lab's stop cut off is noticed within a minute of the next start; the default is 300 s.
