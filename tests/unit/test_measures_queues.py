@@ -8,6 +8,7 @@ import pytest
 from backpressure.measures.queues import (
     batch,
     flow,
+    given_at_once,
     in_index_order,
     in_line,
     last_end,
@@ -143,3 +144,20 @@ def test_ties_go_by_their_index() -> None:
 def test_the_last_end_of_those_that_run() -> None:
     """At 2 two run, of which one ends at 3.2; at 9 none does."""
     assert (last_end(QUEUE, 2.0), last_end(QUEUE, 9.0)) == (3.2, None)
+
+
+def test_what_a_window_lets_through_is_told_from_what_an_earlier_one_left() -> None:
+    """Four go on when the pool becomes two slots; the next is given one when one of them is left."""
+    work = Timeline.from_arrays(
+        queued=[0, 0, 0, 0, 5, 6, 9], start=[1, 1, 1, 1, 6, 7, 10], end=[4, 4, 4, 6, 8, 8, 12], scheduled=0
+    )
+    assert given_at_once(work, (2.0, 8.5), "calls").value == 2
+    assert given_at_once(work, (-1.0, 3.0), "calls").value == 4
+    assert given_at_once(work, (8.5, 20.0), "calls").value == 1
+
+
+def test_where_nothing_was_given_a_slot_there_is_nothing_to_tell() -> None:
+    """No window, an empty one, and no work: none has a value, so that a run without work proves nothing."""
+    assert given_at_once(WORK, None, "calls").value is None
+    assert given_at_once(WORK, (0.0, 1.0), "calls").value is None
+    assert given_at_once(NOTHING, (0.0, 100.0), "calls").value is None

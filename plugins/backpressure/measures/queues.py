@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "batch",
     "flow",
+    "given_at_once",
     "in_index_order",
     "in_line",
     "last_end",
@@ -139,6 +140,25 @@ def in_line(work: Timeline, slots: int, label: str) -> Measure:
     ends += [float("inf")] * len(given)
     waited = [at >= end for at, end in zip(given[slots:], ends, strict=False)]
     return share(waited, label)
+
+
+def given_at_once(work: Timeline, window: tuple[float, float] | None, label: str) -> Measure:
+    """The most that held slots (from ``queued`` to the end) at an instant of a window at which one was given a slot.
+
+    What was given its slot before the window counts as long as it goes on, but does not make an instant of its own: so
+    this is what the limit of the window let through, not what an earlier one has left. There is no value without a
+    window, nor when nothing was given a slot in it.
+    """
+    name = f"slots held when one was given to {label}"
+    if window is None:
+        return Measure(None, name)
+    since, until = window
+    given = work.queued[(work.queued > since) & (work.queued < until)]
+    if not len(given):
+        return Measure(None, name)
+    held = work.concurrency("queued", "end").at(given)
+    at = float(given[int(held.argmax())])
+    return Measure(int(held.max()), name, at=at, samples=len(given))
 
 
 def in_index_order(work: Timeline, label: str) -> Measure:

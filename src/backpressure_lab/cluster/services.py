@@ -163,6 +163,7 @@ def _jobs_and_airflow() -> list[Service]:
     ]
 
 
+# [workers]
 # What tells one kind of worker from another; a queue that is not named here has an ordinary one.
 _MEMORY = {"high_memory": "4g"}
 _DEVICES = {"gpu": ("gpu",)}
@@ -186,6 +187,7 @@ def _workers(course: Course) -> list[Service]:
         )
         for queue in course.queues
     ]
+    # [/workers]
 
 
 def _witnesses() -> list[Service]:
