@@ -171,9 +171,9 @@ class Run:
         They are all created at once and wait as queued, each for its ``run_after``. Returns these instants (epoch s);
         for a second call, by a task that runs again, those of the first.
         """
+        first = time.time() + delay
         if self.api.dag(helper)["is_paused"]:
             self.api.pause(helper, paused=False)
-        first = time.time() + delay
         for number in range(count):
             after = datetime.fromtimestamp(first + number * every, UTC).isoformat()
             self.api.trigger(helper, f"{self.run_id}__{label}-{number}", conf=conf, run_after=after)
