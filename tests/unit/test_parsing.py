@@ -103,6 +103,7 @@ class Parser:
     def __init__(self, *later: float) -> None:
         self.later = list(later)
         self.asked = 0.0
+        self.times = 0
 
     def dag(self, dag_id: str) -> dict[str, Any]:
         """One DAG; each time it is asked for, the next instant of parsing stands there."""
@@ -114,6 +115,7 @@ class Parser:
         """Take a request to parse."""
         assert (method, path) == ("PUT", "/parseDagFile/token")
         self.asked = time.time()
+        self.times += 1
 
 
 def test_the_lag_of_one_file_is_told_with_how_long_it_took() -> None:
@@ -122,6 +124,13 @@ def test_the_lag_of_one_file_is_told_with_how_long_it_took() -> None:
     found = parse_lag(api, "lesson")
     assert found["lag"] == pytest.approx(2.0, abs=0.5)
     assert found["took"] == 1.5
+
+
+def test_a_parse_under_way_does_not_answer_the_question() -> None:
+    """It began before the question, so it is asked again, and the lag is from then on."""
+    api: Any = Parser(0.5, -3.0, 2.0)
+    assert parse_lag(api, "lesson")["lag"] == pytest.approx(2.0, abs=0.5)
+    assert api.times == 2
 
 
 def test_a_file_that_nobody_parses_is_given_up() -> None:
