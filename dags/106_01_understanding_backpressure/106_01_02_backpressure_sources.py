@@ -102,14 +102,14 @@ with DAG(
         yield finding(
             "External system bottlenecks",
             "a slow upstream makes the calls long and not the wait before them, and its own log says so",
-            (queued_after(external, alone, "calls of the slow upstream") == 0)
+            (queued_after(external, alone, "calls of the slow upstream") < 0.5)
             & (duration(external) - duration(alone) > 2 * healthy)
             & (slow > 2 * healthy),
         )
         yield finding(
             "Resource constraints",
-            "with a third of the slots most calls wait for another of their kind; with all of them none does",
-            (waited_in_line(scarce, "calls in the scarce pool") > 0.5) & (waited_in_line(alone, "undisturbed") == 0),
+            "with a third of the slots most calls wait for another of their kind; with all of them most do not",
+            (waited_in_line(scarce, "calls in the scarce pool") > 0.5) & (waited_in_line(alone, "undisturbed") < 0.5),
         )
         yield finding(
             "Burst scheduling patterns",

@@ -26,7 +26,7 @@ from backpressure.findings import Finding, finding
 from backpressure.measures import executor_wait
 from backpressure.measures.machine import cores_busy, grown
 from backpressure.measures.queues import batch
-from backpressure.measures.samples import most
+from backpressure.measures.samples import middle, most
 
 LESSON = "106_01_04_scheduler_limits"
 BURST, ONE = f"{LESSON}__burst", f"{LESSON}__one"
@@ -86,7 +86,7 @@ with DAG(
         """Hold what the load did to each resource against its limit, or against one task alone."""
         rest, solo, load = (run.result("watch")[phase] for phase in ("rest", "solo", "load"))
         tasks = run.helpers(BURST, ONE, label="load")
-        lag = most(solo, "lag", "lag of a file alone", "DAG processor", unit="s")
+        lag = middle(solo, "lag", "lag of a file alone", "DAG processor", unit="s")
         spread, at_once = (most(load[1:2], key, key, "DAG processor") for key in ("first to last", "files at once"))
         grow, private = partial(grown, rest, load), {"source": "private memory", "unit": "MB"}
         more, one = (grown(rest, under, "children's memory", **private) for under in (load, solo[:1]))

@@ -17,11 +17,12 @@ from backpressure.airflow import machine
 from backpressure.airflow.configured import configured
 from backpressure.airflow.database import Sessions, TooManyConnectionsError, connect
 from backpressure.airflow.evidence import evidence
+from backpressure.airflow.metrics import Metrics
 from backpressure.airflow.run import CONTROL, Run
 from backpressure.airflow.upstream import Upstream
 from backpressure.findings import Finding, finding
 from backpressure.measures import depth, peak
-from backpressure.measures.samples import most, reading, share
+from backpressure.measures.samples import fall, most, reading, share
 from backpressure.measures.symptoms import download_rate
 
 LESSON = "106_01_05_executor_limits"
@@ -106,14 +107,14 @@ with DAG(
             (download_rate(together, "together") < 0.25 * download_rate(log.select(path="alone"), "alone"))
             & download_rate(together, "in all", total=True).near(seen["link"], 0.2),
         )
-        gauges = (f"executor.open_slots.{name}Executor" for name in ("Celery", "Local"))
-        fell, still = (max(run.falls(gauge, log.arrival[0], full), default=None) for gauge in gauges)
+        told, span, gauge = Metrics(), (log.arrival[0], full), "executor.open_slots.{}Executor".format
+        fell = fall(told.matching(gauge("Celery"), *span), "fall of Celery's open slots")
+        still = fall(told.matching(gauge("Local"), *span), "fall of Local's open slots")
         yield finding(
             "Executor-specific limits",
             "tasks have another parent under each executor; Celery keeps account of all it was handed, Local of none",
             (share((key.startswith(BELOW) for key in together.key), "tasks below their executor", "process tree") == 1)
-            & (reading(fell, "fall of Celery's open slots", "StatsD") > processes)
-            & (reading(still, "fall of Local's open slots", "StatsD") == 0),
+            & ((fell > processes) & (still == 0)),
         )
 
     conduct() >> judge()

@@ -106,7 +106,7 @@ with DAG(
         yield finding(
             "Prevent starvation",
             "no light call gets a slot before the last heavy one, unless a slot is kept for them",
-            (shared == 0) & (own >= 0.5),
+            (shared == 0) & (own > 0),
         )
         yield finding(
             "Dynamic priority adjustment",

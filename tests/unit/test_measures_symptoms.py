@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from backpressure.measures.symptoms import download_rate, lateness, served_in, turn
+from backpressure.measures.symptoms import download_rate, exhausted, lateness, served_in, turn
 from backpressure.request_log import RequestLog
 from backpressure.timeline import Timeline
 
@@ -47,6 +47,22 @@ def test_an_unknown_stage_is_refused() -> None:
     """A stage that is not of the chain is an error of the lesson."""
     with pytest.raises(ValueError, match="stage is 'publish'"):
         lateness(chains([[0, 0, 0]]), CHAIN, "publish")
+
+
+def pool(at: float, slots: int, taken: int, waiting: int) -> dict[str, float]:
+    """A pool's sample."""
+    return {"at": at, "slots": slots, "occupied": taken, "open": slots - taken, "scheduled": waiting}
+
+
+def test_a_pool_is_exhausted_where_work_waits_and_no_slot_is_open() -> None:
+    """Full without work that waits is a pool of the right size; samples before and after the work do not count."""
+    idle, right, full, worse = pool(1, 2, 0, 0), pool(2, 2, 2, 0), pool(3, 2, 2, 3), pool(4, 2, 2, 7)
+    found = exhausted([idle, right, full, worse, idle])
+    assert (found.value, found.at, found.samples) == (2 / 3, 4, 3)
+    assert found.detail == "at worst 7 waited with 0 of 2 slots open"
+    roomy = exhausted([idle, pool(2, 16, 3, 1), pool(3, 16, 5, 0)])
+    assert (roomy.value, roomy.at, roomy.detail) == (0, 3, "at worst 0 waited with 11 of 16 slots open")
+    assert exhausted([idle]).value is exhausted([]).value is None
 
 
 def test_a_turn_is_the_mean_time_between_two_samples() -> None:

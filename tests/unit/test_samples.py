@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from backpressure.measures.samples import agreement, integral, most, share, stretch
+from backpressure.measures.samples import agreement, fall, integral, middle, most, share, stretch
 from backpressure.timeline import Curve, Timeline
 
 SAMPLES: list[dict[str, Any]] = [
@@ -22,6 +22,36 @@ def test_the_most_is_that_of_the_first_sample_that_has_it() -> None:
     found = most(SAMPLES, "running", "calls at once")
     assert (found.value, found.at, found.samples) == (2, 11.0, 4)
     assert (found.name, found.source) == ("calls at once", "pool samples")
+
+
+def test_the_middle_is_that_of_the_sample_in_the_middle() -> None:
+    """One sample that is far off does not move it; of an even number the lower of the two counts."""
+    odd = [{"at": 1.0, "lag": 0.5}, {"at": 2.0, "lag": 9.0}, {"at": 3.0, "lag": 0.7}]
+    found = middle(odd, "lag", "lag of one", "DAG processor", unit="s")
+    assert (found.value, found.at, found.unit, found.samples) == (0.7, 3.0, "s", 3)
+    assert middle(odd[:2], "lag", "lag of one").value == 0.5
+    assert middle([], "lag", "lag of one").value is None
+
+
+class Gauge(NamedTuple):
+    """A gauge within a window."""
+
+    name: str
+    at: tuple[float, ...]
+    values: tuple[float, ...]
+    before: float | None
+
+
+def test_a_fall_is_that_of_the_gauge_that_fell_furthest() -> None:
+    """From what it was before the window to its lowest value in it, first seen there; a rise is a fall below 0."""
+    fell, still = Gauge("a", (1.0, 2.0, 3.0), (9.0, 4.0, 4.0), 10.0), Gauge("b", (1.0,), (10.0,), 10.0)
+    found = fall([still, fell], "fall of slots")
+    assert (found.value, found.at, found.samples) == (6.0, 2.0, 3)
+    assert found.detail == "a was 10 before and 4 at least"
+    assert fall([still], "fall of slots").value == 0
+    assert fall([still], "fall of slots").detail == "b was 10 before and 10 at least"
+    assert fall([still._replace(values=(11.0,))], "fall of slots").value == -1
+    assert fall([fell._replace(before=None), Gauge("c", (), (), 1.0)], "fall of slots").value is None
 
 
 def test_an_integral_weighs_each_sample_with_its_time() -> None:

@@ -6,18 +6,29 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backpressure.measures.measure import Measure, figure
 
 if TYPE_CHECKING:
     from backpressure.timeline import Curve, Timeline
 
-__all__ = ["agreement", "integral", "most", "reading", "share", "stretch"]
+__all__ = ["agreement", "fall", "integral", "middle", "most", "reading", "share", "stretch"]
 
 _NAMED = 6
 # A watcher starts and stops about when the work does: so much of the work's time may be without samples.
 _UNSEEN = 0.05
+
+
+class _Gauge(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def at(self) -> Sequence[float]: ...
+    @property
+    def values(self) -> Sequence[float]: ...
+    @property
+    def before(self) -> float | None: ...
 
 
 def reading(value: Any, name: str, source: str, *, unit: str = "", at: float | None = None) -> Measure:
@@ -76,6 +87,34 @@ def most(
     if highest is None:
         return Measure(None, name, unit, source=source)
     return Measure(highest[key], name, unit, highest["at"], source, samples=len(samples))
+
+
+def middle(
+    samples: Sequence[Mapping[str, Any]], key: str, name: str, source: str = "pool samples", *, unit: str = ""
+) -> Measure:
+    """The median among samples (of an even number the lower one), at the instant of the sample that has it."""
+    ordered = sorted(samples, key=lambda sample: float(sample[key]))
+    if not ordered:
+        return Measure(None, name, unit, source=source)
+    found = ordered[(len(ordered) - 1) // 2]
+    return Measure(found[key], name, unit, found["at"], source, samples=len(samples))
+
+
+def fall(gauges: Iterable[_Gauge], name: str, source: str = "StatsD") -> Measure:
+    """How far the gauge that fell furthest went below what it was before, at the instant of its lowest value.
+
+    There is no value when none was received, before and since.
+    """
+    known = [
+        (one.before - min(one.values), one.before, one) for one in gauges if one.before is not None and len(one.values)
+    ]
+    if not known:
+        return Measure(None, name, source=source)
+    fell, before, gauge = max(known, key=lambda one: one[0])
+    lowest = min(gauge.values)
+    at = gauge.at[list(gauge.values).index(lowest)]
+    detail = f"{gauge.name} was {figure(before)} before and {figure(lowest)} at least"
+    return Measure(fell, name, at=at, source=source, samples=len(gauge.values), detail=detail)
 
 
 def integral(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backpressure.measures.measure import Measure
 
@@ -13,9 +13,24 @@ if TYPE_CHECKING:
     from backpressure.request_log import RequestLog
     from backpressure.timeline import Timeline
 
-__all__ = ["download_rate", "lateness", "served_in", "turn"]
+__all__ = ["download_rate", "exhausted", "lateness", "served_in", "turn"]
 
 _LEAST = 3
+
+
+def exhausted(samples: Sequence[Mapping[str, Any]], source: str = "pool samples") -> Measure:
+    """Which part of a pool's samples shows no open slot while tasks wait, of those that show it in use at all.
+
+    The instant and the detail are those of the worst: where fewest slots were open, and of these where most waited.
+    There is no value when the pool was never in use.
+    """
+    name, used = "samples of a full pool", [one for one in samples if one["occupied"] or one["scheduled"]]
+    if not used:
+        return Measure(None, name, source=source, samples=len(samples))
+    full = sum(one["open"] <= 0 and one["scheduled"] > 0 for one in used)
+    worst = min(used, key=lambda one: (one["open"], -one["scheduled"]))
+    detail = f"at worst {worst['scheduled']} waited with {worst['open']} of {worst['slots']} slots open"
+    return Measure(full / len(used), name, at=worst["at"], source=source, samples=len(used), detail=detail)
 
 
 def lateness(work: Timeline, chain: Sequence[str], stage: str, *, least: int = _LEAST) -> Measure:
