@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from backpressure.measures.memory import MEGABYTE, Memory, Recycling
+from backpressure.measures.memory import MEGABYTE, Memory, Recycling, together
 
 
 def sample(at: float, pid: int, megabytes: float, *, metered: bool = True) -> dict[str, Any]:
@@ -74,3 +74,19 @@ def test_without_three_looks_nothing_is_known() -> None:
     """A run that never leaked has recycled nothing."""
     found = Recycling.of([])
     assert found.grew().value is found.left().value is found.replaced().value is None
+
+
+def test_what_tasks_say_is_added_up_while_they_have_slots() -> None:
+    """From being queued to its end a task counts with what it took; without tasks there is no value."""
+
+    def task(number: int, queued: int, end: int, megabytes: float) -> dict[str, Any]:
+        stamps = {
+            "queued_when": f"2026-01-01T00:00:{queued:02}Z",
+            "start_date": None,
+            "end_date": f"2026-01-01T00:00:{end:02}Z",
+        }
+        return {"task_id": "load", "map_index": number, "result": {"taken": megabytes}} | stamps
+
+    found = together([task(0, 1, 5, 60.5), task(1, 4, 8, 10.25), task(2, 6, 9, 20)], "taken")
+    assert (found.value, found.unit) == (70.75, "MB")
+    assert together([], "taken").value is None

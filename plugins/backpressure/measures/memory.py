@@ -14,7 +14,7 @@ from typing import Any
 from backpressure.measures.measure import Measure
 from backpressure.measures.samples import share
 
-__all__ = ["Memory", "Recycling"]
+__all__ = ["Memory", "Recycling", "together"]
 
 MEGABYTE = 2**20
 _KERNEL = "private memory in /proc"
@@ -80,6 +80,22 @@ class Memory:
         said = {self.jobs[name]["digest"] for name in names if name in self.jobs}
         there = all(name in self.jobs for name in names)
         return Measure(len(said) if there else None, "different checksums", source="jobs", samples=len(said))
+
+
+def together(records: Records, key: str) -> Measure:
+    """Megabytes that tasks say their processes took, added up while they had slots: the most at one instant.
+
+    Args:
+        records: task instances with what they returned as ``result``.
+        key: of the megabytes in the result.
+    """
+    from backpressure.timeline import Timeline  # noqa: PLC0415 - numpy, not while a DAG file is parsed
+
+    # A timeline adds up slots; here they are kilobytes, since slots are whole numbers.
+    weighed = Timeline.from_records([{**one, "pool_slots": round(1024 * one["result"][key])} for one in records])
+    most = weighed.intervals("queued", "end").peak(slots=True)
+    value, at = (most.value / 1024, most.at) if most else (None, None)
+    return Measure(value, "most of all tasks together", "MB", at, "private memory", len(weighed))
 
 
 @dataclass(frozen=True)
