@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from backpressure.airflow import arrivals
-from backpressure.airflow.arrivals import arrive, arrive_while_open, drop, play
+from backpressure.airflow.arrivals import arrive, arrive_while_open, came, drop, play
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,3 +111,17 @@ def test_bunches_are_made_before_they_come(run: FakeRun) -> None:
     assert run.spaced == [("a", "day-0", 1, 0.0, 1002.0), ("b", "day-1", 2, 0.0, 1004.5)]
     assert play(run, "day-", demand, 1010.0) == 1010.0  # type: ignore[arg-type]  # as above
     assert [one[4] for one in run.spaced[2:]] == [1010.5, 1013.0]
+
+
+def test_runs_came_when_they_were_due() -> None:
+    """What counts is ``run_after``, over all helpers, in the order of time, and only of the label that is asked for."""
+    due = {"a": ["2026-11-25T10:00:05Z", "2026-11-25T10:00:01.5Z"], "b": ["2026-11-25T10:00:03Z"]}
+    asked = []
+
+    def helper_runs(helper: str, label: str) -> list[dict[str, str]]:
+        asked.append((helper, label))
+        return [{"run_after": one} for one in due[helper]]
+
+    run: Any = SimpleNamespace(helper_runs=helper_runs)
+    assert [at % 60 for at in came(run, "a", "b", label="day-1-")] == [1.5, 3.0, 5.0]
+    assert asked == [("a", "day-1-"), ("b", "day-1-")]

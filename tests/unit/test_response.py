@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backpressure.airflow.response import actions, answer, on_call, pages, resizes, waiting
+from backpressure.airflow.response import actions, answer, on_call, pages, resizes, sizes, waiting
 from backpressure.runbook import Then
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def test_the_audit_log_tells_when_a_pool_got_its_size() -> None:
     assert [round(at % 60) for at in found] == [1, 2]
     assert run.asked["event"] == "patch_pool"
     assert run.asked["after"] == "2026-11-25T10:00:00+00:00"
+    assert [size for _, size in sizes(run, "orders", 1795600800.0)] == [8, 8, 1]  # type: ignore[arg-type]  # as above
 
 
 def test_who_is_on_call_is_paged_when_work_is_old_and_sees_it_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from backpressure.airflow.run import Run
 
-__all__ = ["arrive", "arrive_while_open", "drop", "play"]
+__all__ = ["arrive", "arrive_while_open", "came", "drop", "play"]
 
 Arrival = tuple[float, str, str, dict[str, Any]]
 
@@ -40,6 +41,15 @@ def play(run: Run, label: str, demand: Iterable[tuple[float, str, int]], began: 
     for number, (after, helper, count) in enumerate(demand):
         run.trigger_spaced(helper, f"{label}{number}", count, every=0.0, delay=began + after - time.time())
     return began
+
+
+def came(run: Run, *helpers: str, label: str = "") -> list[float]:
+    """When runs of helper DAGs were due (their ``run_after``, epoch s), in the order of time.
+
+    That is the demand as it came; whether the scheduler was late for it is another matter.
+    """
+    runs = [one for helper in helpers for one in run.helper_runs(helper, label)]
+    return sorted(datetime.fromisoformat(one["run_after"]).timestamp() for one in runs)
 
 
 def arrive_while_open(

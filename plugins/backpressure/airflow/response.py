@@ -13,7 +13,7 @@ from backpressure.airflow.upstream import Upstream
 from backpressure.postmortem import oldest
 from backpressure.runbook import Action, Then
 
-__all__ = ["actions", "answer", "on_call", "pages", "resizes", "waiting"]
+__all__ = ["actions", "answer", "on_call", "pages", "resizes", "sizes", "waiting"]
 
 
 def waiting(run: Run, pool: str) -> int:
@@ -109,14 +109,18 @@ def pages(line: Upstream) -> list[tuple[float, str]]:
     return [(note["at"], note["body"]["page"]) for note in line.notifications() if "page" in note["body"]]
 
 
-def resizes(run: Run, pool: str, slots: int, since: float) -> list[float]:
-    """When, from an instant on (epoch s), Airflow's audit log says that a pool was given so many slots."""
+def sizes(run: Run, pool: str, since: float) -> list[tuple[float, int]]:
+    """Since when (epoch s) a pool was to have how many slots, from an instant on, as Airflow's audit log has it."""
     after = datetime.fromtimestamp(since, UTC).isoformat()
     entries = run.api.pages("/eventLogs", "event_logs", event="patch_pool", after=after)
-    found = [(entry["when"], json.loads(entry["extra"] or "{}")) for entry in entries]
-    wanted = [
-        when
+    found = [(datetime.fromisoformat(one["when"]).timestamp(), json.loads(one["extra"] or "{}")) for one in entries]
+    return sorted(
+        (when, extra["slots"])
         for when, extra in found
-        if pool in (extra.get("pool"), extra.get("pool_name")) and extra.get("slots") == slots
-    ]
-    return sorted(datetime.fromisoformat(when).timestamp() for when in wanted)
+        if pool in (extra.get("pool"), extra.get("pool_name")) and extra.get("slots") is not None
+    )
+
+
+def resizes(run: Run, pool: str, slots: int, since: float) -> list[float]:
+    """When, from an instant on (epoch s), Airflow's audit log says that a pool was given so many slots."""
+    return [when for when, size in sizes(run, pool, since) if size == slots]
