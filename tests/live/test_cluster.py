@@ -11,7 +11,10 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from backpressure.airflow.client import AirflowClient
@@ -24,19 +27,29 @@ from backpressure_lab import manifest
 from backpressure_lab.cli import elsewhere
 from backpressure_lab.cluster import places
 from backpressure_lab.cluster.services import worker_name
-from backpressure_lab.errors import NOT_RUNNING, WRONG_USAGE
+from backpressure_lab.errors import NOT_AS_EXPECTED, NOT_RUNNING, WRONG_USAGE, NotRunningError
+from backpressure_lab.exercises import catalog, place
+from backpressure_lab.lessons import runner
 
 pytestmark = pytest.mark.live
 
 COURSE = manifest.load()
-# The fourth queue's worker has a profile of its own: it reserves a device.
-QUEUES = [queue.name for queue in COURSE.queues if queue.name != "gpu"]
+# The fourth queue's worker has a profile of its own: it reserves a device. So this queue has nobody here.
+NOBODYS = "gpu"
+QUEUES = [queue.name for queue in COURSE.queues if queue.name != NOBODYS]
 LOADED_QUEUE = "high_priority"
 LOADED = worker_name(LOADED_QUEUE)
-# Lessons need up to twelve tasks at once to reach their limits.
-GIVEN = {worker_name("default"): {"WORKER_CONCURRENCY": "12"}}
-# What there is on queues that needs nothing of this machine, and a lesson of each other section.
-PROVED = ("106.3.4", "pool_example_dag", "106.1.3", "106.2.1", "106.4.2")
+# Lessons need as many tasks at once as the local lab lets run, to reach their limits.
+GIVEN = {worker_name("default"): {"WORKER_CONCURRENCY": "16"}}
+# The lessons on queues, of which some need this machine, and a lesson of each other section.
+ON_QUEUES = tuple(item.id for item in COURSE.written if item.section == "106.3")
+OTHERS = (
+    *("pool_example_dag", "106.1.3", "106.2.1", "106.4.4", "106.5.1"),
+    *("106.6.2", "106.7.3", "106.8.4", "106.9.2", "106.10.2"),
+)
+AT_ONCE = "4"
+# Judged by who goes before whom, and not by how soon tasks start.
+EXERCISE = "14.2"
 PROBE = textwrap.dedent(
     """
     import os
@@ -51,6 +64,9 @@ PROBE = textwrap.dedent(
 
         for queue in {queues!r}:
             where.override(task_id=f"where_{{queue}}", queue=queue)()
+
+    with DAG("cluster_nobody", schedule=None):
+        where.override(task_id="where", queue={nobodys!r})()
     """
 ).lstrip()
 
@@ -60,7 +76,7 @@ def cluster() -> Iterator[NativeCluster]:
     """The cluster, up once for all tests."""
     with tempfile.TemporaryDirectory(prefix="cluster-") as folder, NativeCluster(Path(folder), GIVEN) as native:
         work = native.home / "work"
-        (work / "cluster_probe.py").write_text(PROBE.format(queues=QUEUES), encoding="utf-8")
+        (work / "cluster_probe.py").write_text(PROBE.format(queues=QUEUES, nobodys=NOBODYS), encoding="utf-8")
         (work / "cluster_load.py").write_text(cluster_load.dag(LOADED_QUEUE), encoding="utf-8")
         native.up({worker_name(queue): 1 for queue in QUEUES})
         yield native
@@ -70,7 +86,7 @@ def cluster() -> Iterator[NativeCluster]:
 def api(cluster: NativeCluster) -> Iterator[AirflowClient]:
     """A client of the cluster's Airflow."""
     with cluster.client() as client:
-        wanted = {item.dag_id for item in COURSE.written} | {"cluster_probe", LOAD}
+        wanted = {item.dag_id for item in COURSE.written} | {"cluster_probe", "cluster_nobody", LOAD}
         wait_until(
             lambda: wanted <= {dag["dag_id"] for dag in client.pages("/dags", "dags")}, 90, "all DAGs are loaded"
         )
@@ -82,7 +98,39 @@ def commands(cluster: NativeCluster, tmp_path: Path) -> Lab:
     """The command line of a checkout without a lab, with the cluster's credentials in the environment."""
     lab = Lab(tmp_path)
     lab.env |= {elsewhere.USER: "admin", elsewhere.PASSWORD: cluster.secrets["ADMIN_PASSWORD"]}
+    # What a check needs beside: the folders that cluster/edit.yml mounts, and the upstream that it publishes.
+    lab.env |= {
+        place.FOLDER: str(cluster.home / "var"),
+        place.UPSTREAM: f"http://127.0.0.1:{cluster.port(places.UPSTREAM)}",
+        place.TOKEN: cluster.secrets["CONTROL_TOKEN"],
+    }
     return lab
+
+
+class Refused(NamedTuple):
+    """A run that was given up: why, after how many seconds, and in which state the run is then."""
+
+    error: NotRunningError
+    seconds: float
+    state: str
+
+
+@pytest.fixture(scope="module")
+def in_vain(cluster: NativeCluster, api: AirflowClient) -> Iterator[Future[Refused]]:
+    """A lesson's run whose work is in a queue without a worker, beside all other tests."""
+    assert api
+    lesson = replace(COURSE.item("106.2.1"), id="nobody", dag_id="cluster_nobody", file="work/cluster_probe.py")
+
+    def run() -> Refused:
+        began = time.monotonic()
+        with cluster.client() as client, pytest.raises(NotRunningError) as raised:
+            runner.run(client, lesson, "pooled")
+        with cluster.client() as client:
+            (left,) = client.pages("/dags/cluster_nobody/dagRuns", "dag_runs")
+        return Refused(raised.value, time.monotonic() - began, left["state"])
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(run)
 
 
 def _probe_is_over(api: AirflowClient, run_id: str) -> bool:
@@ -98,8 +146,9 @@ def test_the_cluster_has_what_the_manifest_says(api: AirflowClient) -> None:
     assert len(api.get("/jobs", is_alive=True, job_type="SchedulerJob")["jobs"]) == 2
 
 
-def test_a_task_runs_where_its_queue_is_served(api: AirflowClient) -> None:
+def test_a_task_runs_where_its_queue_is_served(api: AirflowClient, in_vain: Future[Refused]) -> None:
     """Each queue's task says which worker's host it ran on: the one whose command names that queue."""
+    assert in_vain
     api.trigger("cluster_probe", "queues")
     wait_until(lambda: _probe_is_over(api, "queues"), 180, "the run of the probe is over")
     hosts = {queue: api.xcom("cluster_probe", "queues", f"where_{queue}") for queue in QUEUES}
@@ -117,6 +166,20 @@ def test_what_cannot_be_run_there_is_told(cluster: NativeCluster, commands: Lab)
     refused = commands("prove", "106.2.1", "--url", cluster.url)
     assert (refused.returncode, "refuses these credentials" in refused.stderr) == (WRONG_USAGE, True)
     assert "Traceback" not in here.stderr + nobody.stderr + refused.stderr
+
+
+def test_a_pool_that_is_missing_is_named_with_what_makes_it(
+    cluster: NativeCluster, api: AirflowClient, commands: Lab
+) -> None:
+    """Nothing is run before it is there; the command that is named, the service ``bootstrap``, makes it again."""
+    pool = COURSE.pools[-1]
+    api.delete(f"/pools/{pool.name}")
+    told = commands("run", "106.4.4", "--url", cluster.url)
+    assert told.returncode == WRONG_USAGE
+    assert f"no pool {pool.name!r}" in told.stderr
+    assert "docker compose run --rm bootstrap" in told.stderr
+    cluster.start("bootstrap")
+    assert api.get(f"/pools/{pool.name}")["slots"] == pool.slots
 
 
 @pytest.fixture(scope="module")
@@ -167,14 +230,49 @@ def test_the_brokers_absence_fails_nothing(api: AirflowClient, storm: tuple[Load
 
 
 def test_lessons_prove_themselves_on_the_cluster(cluster: NativeCluster, commands: Lab, api: AirflowClient) -> None:
-    """Lessons on queues and one of each other section, every scenario, with --url, on Celery's workers."""
+    """Lessons on queues and one of each other section, every scenario, with --url, on Celery's workers.
+
+    Those that look into the workers' processes are named with that reason, and nothing else is left out.
+    """
     assert api
-    items = [COURSE.item(name) for name in PROVED]
-    done = commands("prove", *(item.id for item in items), "--url", cluster.url, "--json", "-")
+    items = [COURSE.item(name) for name in (*ON_QUEUES, *OTHERS)]
+    done = commands("prove", *(item.id for item in items), "--url", cluster.url, "--jobs", AT_ONCE, "--json", "-")
     results = [(one["item"], one["scenario"], one["verdict"], one["reasons"]) for one in json.loads(done.stdout)]
-    wanted = [(item.id, scenario, "as expected", []) for item in items for scenario in item.scenarios]
+    portable = [item for item in items if not item.local]
+    wanted = [(item.id, scenario, "as expected", []) for item in portable for scenario in item.scenarios]
     assert sorted(results) == sorted(wanted)
     assert done.returncode == 0
+    left_out = [line for line in done.stderr.splitlines() if "left out" in line]
+    reasons = [f"{item.id:<18} left out: it needs {item.local}" for item in items if item.local]
+    assert [line for line, reason in zip(left_out, reasons, strict=True) if reason not in line] == []
+
+
+def test_an_exercise_is_checked_on_the_cluster(cluster: NativeCluster, commands: Lab, api: AirflowClient) -> None:
+    """A solution passes and a wrong answer gets its own message, with --url; nothing of the checks is left there."""
+    files = catalog.find(COURSE, EXERCISE)
+    wrong = next(path for path in files.wrong if path.stem == "upside_down")
+
+    def checked(path: Path) -> dict[str, Any]:
+        done = commands("check", EXERCISE, "--file", str(path), "--url", cluster.url, "--json")
+        assert done.stdout, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found | {"code": done.returncode, "first": [message["code"] for message in found["messages"]][:1]}
+
+    with ThreadPoolExecutor(2) as pool:
+        passed, failed = pool.map(checked, (files.solution, wrong))
+    assert (passed["status"], passed["tier"], passed["code"], passed["messages"]) == ("pass", "live", 0, [])
+    assert (failed["tier"], failed["code"], failed["first"]) == ("live", NOT_AS_EXPECTED, [wrong.stem])
+    assert list(api.pages("/dags", "dags", dag_id_pattern=f"{files.dag_id}__%")) == []
+    assert [one["name"] for one in api.pages("/pools", "pools") if one["name"].startswith(files.dag_id)] == []
+
+
+def test_a_queue_without_a_worker_ends_a_run(in_vain: Future[Refused]) -> None:
+    """After two minutes, with the queue and the command that starts its worker; the run itself is ended, too."""
+    refused = in_vain.result(timeout=180)
+    assert f"No worker takes from queue {NOBODYS!r}" in str(refused.error)
+    assert f"docker compose up --detach {worker_name(NOBODYS)}" in str(refused.error)
+    assert (refused.error.code, refused.state) == (NOT_RUNNING, "failed")
+    assert 120 <= refused.seconds < 200
 
 
 def test_nothing_is_lost_and_nothing_runs_twice_at_once(storm: tuple[Load, dict[str, float]]) -> None:

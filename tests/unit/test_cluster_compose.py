@@ -81,6 +81,14 @@ def test_only_loopback_is_published() -> None:
     assert all(port.startswith("127.0.0.1:") for found in ports.values() for port in found)
 
 
+def test_what_must_outlive_a_container_is_in_a_named_volume() -> None:
+    """The database and what waits in queues; and no volume is declared that nobody uses."""
+    named = {name: volumes[0].split(":")[0] for name, one in SERVICES.items() if (volumes := one.get("volumes"))}
+    assert (named["postgres"], named["redis"]) == ("database", "queues")
+    used = {volume.split(":")[0] for one in SERVICES.values() for volume in one.get("volumes", [])}
+    assert set(FILE["volumes"]) == {name for name in used if not name.startswith(".")}
+
+
 def test_there_is_no_default_password() -> None:
     """Every password, key and token comes from .env, and Compose refuses to start without it."""
     asked = set(re.findall(r"\$\{([A-Z_]+):\?run ./lab compose-env\}", TEXT))

@@ -87,12 +87,13 @@ def check_exercise(
     exercise: Exercise,
     *,
     file: Annotated[Path | None, typer.Option("--file", help="Another file than yours in work/.")] = None,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Check your file: first as it is written, then as it runs on the lab's scheduler."""
     from backpressure_lab.cli import exercises
 
-    raise typer.Exit(exercises.check(exercise, file=file, as_json=as_json))
+    raise typer.Exit(exercises.check(exercise, file=file, as_json=as_json, url=url))
 
 
 @app.command()

@@ -13,9 +13,9 @@ from backpressure_lab import manifest
 from backpressure_lab.cli import session
 from backpressure_lab.exercises import catalog, verdict, workspace
 from backpressure_lab.exercises.live import Lab
+from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.predictions import Predictions
 from backpressure_lab.exercises.progress import Progress
-from backpressure_lab.stack import lab
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 
@@ -33,16 +33,17 @@ def start(ref: str) -> int:
     return 0
 
 
-def check(ref: str, *, file: Path | None, as_json: bool) -> int:
+def check(ref: str, *, file: Path | None, as_json: bool, url: str | None = None) -> int:
     """Check the learner's file, or another, and say what is wrong with it."""
     layout, files, progress = _open(ref)
     path = file or workspace.path(layout.work, files)
     console = Console(stderr=as_json)
     facts, found = verdict.first_tier(files, path)
     if facts is not None and not found.messages:
-        with session.airflow(layout, quiet=as_json) as api:
-            running = Lab(Context.load(layout), api, lambda: lab.is_up(layout))
-            with console.status(f"{files.exercise.id}: your DAG runs on the lab's scheduler"):
+        with session.opened(layout, url, quiet=as_json) as airflow:
+            place = Place.here(Context.load(layout)) if url is None else Place.elsewhere(layout)
+            running = Lab(place, airflow.api, airflow.alive)
+            with console.status(f"{files.exercise.id}: your DAG runs on a live scheduler"):
                 found = verdict.second_tier(files, path, facts, running)
     if file is None:
         step = progress[files.exercise.id]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backpressure_lab.cluster import compose, helm
+from backpressure_lab.cluster import compose, edit, helm
 from backpressure_lab.files import write_text
 from backpressure_lab.manifest import Problem
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from backpressure_lab.manifest import Course
 
-RENDERED = {compose.FILE: compose.render, helm.FILE: helm.render}
+RENDERED = {compose.FILE: compose.render, edit.FILE: edit.render, helm.FILE: helm.render}
 
 
 def check(course: Course, *, fix: bool) -> Iterator[Problem]:

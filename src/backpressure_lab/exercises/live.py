@@ -16,9 +16,9 @@ from backpressure.airflow.upstream import Upstream
 
 from backpressure_lab.errors import NotRunningError
 from backpressure_lab.exercises.facts import Facts
+from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.seen import Load, Seen
 from backpressure_lab.files import write_json, write_text
-from backpressure_lab.stack.context import Context
 
 _KNOWN_SECONDS = 30.0
 _RUN_SECONDS = 120.0
@@ -40,7 +40,7 @@ globals().update(staged(__file__))
 class Stage:
     """Where a submission runs: its copies' dag_ids, its pools by the names that it gives them, and its lanes."""
 
-    context: Context
+    place: Place
     api: AirflowClient
     token: str
     copies: tuple[str, ...]
@@ -50,19 +50,18 @@ class Stage:
     @property
     def wrapper(self) -> Path:
         """The file that Airflow loads."""
-        return self.context.layout.checks / f"{self.token}.py"
+        return self.place.checks / f"{self.token}.py"
 
     def upstream(self, lane: str) -> Upstream:
         """A lane of the simulator, with the right to set it and to read its log."""
-        address = f"http://127.0.0.1:{self.context.ports.upstream}"
-        return Upstream(self.lanes[lane], base_url=address, token=self.context.secrets.control_token)
+        return self.place.upstream(self.lanes[lane])
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A running lab, a client of its Airflow, and a way to ask whether it is still there."""
+    """A deployment to run submissions on, a client of its Airflow, and a way to ask whether it is still there."""
 
-    context: Context
+    place: Place
     api: AirflowClient
     alive: Callable[[], bool]
 
@@ -75,7 +74,8 @@ def watch(lab: Lab, source: Path, facts: Facts, load: Load) -> Seen:
     """
     with _staged(lab, source, facts, load) as stage:
         begun = {lane: _begin(stage, lane, settings) for lane, settings in load.lanes.items()}
-        _until(lambda: _known(stage), _KNOWN_SECONDS, lab.alive, "Airflow did not load the exercise")
+        trouble = f"Airflow did not load the exercise within {_KNOWN_SECONDS:g} s.\n{lab.place.advice}"
+        _until(lambda: _known(stage), _KNOWN_SECONDS, lab.alive, trouble)
         _trigger(stage, load)
         over = _over(stage, load, lab.alive)
         return _seen(stage, facts, load, begun, over=over)
@@ -88,23 +88,23 @@ def _begin(stage: Stage, lane: str, settings: Mapping[str, Any]) -> float:
 
 @contextlib.contextmanager
 def _staged(lab: Lab, source: Path, facts: Facts, load: Load) -> Iterator[Stage]:
-    context, api = lab.context, lab.api
+    place, api = lab.place, lab.api
     token = f"{facts.dag.dag_id}__{secrets.token_hex(3)}"
     stage = Stage(
-        context=context,
+        place=place,
         api=api,
         token=token,
         copies=tuple(f"{token}_{number}" for number in range(load.copies)),
         pools={pool.name: f"{token}__{pool.name}" for pool in facts.pools},
         lanes={lane: f"{token}__{lane}" for lane in load.lanes},
     )
-    copy = context.layout.submissions / f"{token}.py"
+    copy = place.submissions / f"{token}.py"
     plan = stage.wrapper.with_suffix(".json")
     try:
         for pool in facts.pools:
             pools.ensure(api, replace(pool, name=stage.pools[pool.name]))
         write_text(copy, source.read_text(encoding="utf-8"))
-        write_json(plan, {"source": str(copy), "copies": stage.copies, "pools": stage.pools})
+        write_json(plan, {"source": f"../{copy.parent.name}/{copy.name}", "copies": stage.copies, "pools": stage.pools})
         write_text(stage.wrapper, _WRAPPER)
         yield stage
     finally:
@@ -125,7 +125,7 @@ def _until(done: Callable[[], bool], seconds: float, alive: Callable[[], bool], 
             raise NotRunningError("The lab went down during the check.\nStart it with ./lab up and check again.")
         if time.monotonic() > deadline:
             if trouble:
-                raise NotRunningError(f"{trouble} within {seconds:g} s.\nLook at: ./lab status")
+                raise NotRunningError(trouble)
             return False
         time.sleep(_POLL_SECONDS)
     return True

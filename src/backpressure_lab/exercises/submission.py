@@ -52,12 +52,14 @@ def load(path: Path) -> Loaded:
 def staged(wrapper: str) -> dict[str, DAG]:
     """The DAGs that a staged file stands for: copies of a submission's DAG, under ids and in pools of a check's own.
 
-    Beside the file lies a plan with the path of the submission, the dag_id of each copy, and what each pool is called.
+    Beside the file lies a plan with the path of the submission, seen from there, the dag_id of each copy, and what each
+    pool is called.
     """
     plan = json.loads(Path(wrapper).with_suffix(".json").read_text(encoding="utf-8"))
+    source = (Path(wrapper).parent / plan["source"]).resolve()
     copies = {}
     for dag_id in plan["copies"]:
-        (dag,) = load(Path(plan["source"])).dags
+        (dag,) = load(source).dags
         dag.dag_id = dag_id
         for task in dag.tasks:
             task.pool = plan["pools"].get(task.pool, task.pool)

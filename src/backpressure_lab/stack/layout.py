@@ -58,6 +58,11 @@ class Layout:
         return self.home / "submissions"
 
     @property
+    def cluster(self) -> Path:
+        """The same two folders for the cluster of docker-compose.yml, which cluster/edit.yml mounts."""
+        return self.home / "cluster"
+
+    @property
     def plugins(self) -> Path:
         """The plugins folder, which holds the shim and the ``backpressure`` package."""
         return self.root / "plugins"

@@ -50,7 +50,7 @@ def course_settings(layout: Layout) -> Settings:
             "min_serialized_dag_fetch_interval": "0",
         },
         "dag_processor": {
-            "dag_bundle_config_list": _bundles(lessons=layout.dags, work=layout.work),
+            "dag_bundle_config_list": _bundles(lessons=layout.dags, work=layout.work, checks=layout.checks),
             # New files are seen within refresh + check interval; the default is 300 s.
             "refresh_interval": "2",
             "bundle_refresh_check_interval": "1",
@@ -123,9 +123,6 @@ def lab_settings(layout: Layout, secrets: Secrets, ports: Ports, *, light: bool)
             "secret_key": secrets.api_secret_key,
             "workers": "1",
             "expose_config": "False",
-        },
-        "dag_processor": {
-            "dag_bundle_config_list": _bundles(lessons=layout.dags, work=layout.work, checks=layout.checks)
         },
         "api_auth": {"jwt_secret": secrets.jwt_secret},
         "logging": {"base_log_folder": str(layout.home / "task-logs")},
