@@ -21,6 +21,7 @@ from backpressure.airflow.upstream import Upstream
 from backpressure.findings import Finding, finding
 from backpressure.measures import depth, gate, growth, start_rate
 from backpressure.measures.monitoring import alerts_sent, samples_until_alert
+from backpressure.measures.planning import hold
 from backpressure.measures.samples import agreement, reading
 
 LESSON = "106_03_02_queue_monitoring"
@@ -74,14 +75,14 @@ with DAG(
 
     # [plan]
     @task(**CONTROL)
-    def plan() -> dict[str, float]:
+    def plan() -> dict[str, int]:
         """Let the last wave be served in as many rounds as the target leaves time for; a round takes a slot a task."""
         run, size = Run.current(), WAVES[Run.current().scenario][-1]
         last = run.helpers(*DAGS, label="load-2")
         taken = float(last.queued.max() - last.queued.min()) / (math.ceil(size / SLOTS) - 1)
         target = PATIENCE * taken
         rounds = math.floor(USED * target / taken) + 1  # the first of them waits for nothing
-        return {"slots": run.resize_pool(POOL, math.ceil(size / rounds)).slots, "target": target}
+        return {"slots": run.resize_pool(POOL, math.ceil(size / rounds)).slots}
         # [/plan]
 
     @evidence
@@ -107,12 +108,12 @@ with DAG(
         come, gone = load.scheduled.min(initial=math.inf), load.scheduled.max(initial=0) + APART
         up = (growth(load, (come, gone)) > 0.1 * start_rate(load)) & (growth(load, (gone, load.end.max(initial=0))) < 0)
         yield finding("Trend detection", "the queue grows by over a tenth of the start rate, and then shrinks", up)
-        target = reading(planned["target"], "target", "plan", unit="s")
-        waits = gate(again, "p95", f"the last wave with {planned['slots']} slots") <= target
+        few, many = (f"the wave with {slots} slots" for slots in (SLOTS, planned["slots"]))
         yield finding(
             "Capacity planning",
-            "the last wave waits too long; with the slots planned for its size and its time in a slot it does not",
-            (gate(last, "p95", f"the last wave with {SLOTS} slots") > target) & waits,
+            "the last wave waits longer than three tasks hold a slot; coming again, to the slots planned, it does not",
+            (gate(last, "p95", few) > PATIENCE * hold(last, few))
+            & (gate(again, "p95", many) <= PATIENCE * hold(again, many)),
         )
 
     calm, load, again = (feed.override(task_id=label)(label) for label in ("calm", "load", "again"))

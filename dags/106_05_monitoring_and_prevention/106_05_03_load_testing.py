@@ -27,6 +27,7 @@ from backpressure.airflow.upstream import Upstream
 from backpressure.findings import Finding, finding
 from backpressure.load import Step, closed_loop, open_loop, ramp
 from backpressure.load_picture import load_picture
+from backpressure.measures.load import bracketed, most_used, off_plan, refusals, took
 from backpressure.measures.samples import reading
 
 RATES, STEP, CALLERS = (2, 4, 8, 16, 24), 4.0, 2
@@ -97,24 +98,22 @@ with DAG(
         log, slots = upstream.log(), upstream.state()["settings"]["capacity"]
         keep(f"{run.dag_id}.{run.scenario}.svg", load_picture(f"Load test, {run.scenario}", steps, log, slots))
         good = [one for one in steps if one["refused"] <= REFUSED]
-        off = max(abs(log.count(since=one["began"], until=one["ended"]) / one["rate"] / STEP - 1) for one in good)
-        planned = reading(off, "arrivals off the plan, as a share of it", "upstream log") <= 0.15
+        planned = off_plan(log, good, STEP) <= 0.15
         yield finding("Generate test load", "at each good rate as many calls arrive as planned", planned)
         room = (CONNECTIONS if run.scenario == "connections" else slots) / SERVICE
-        between = reading(room, "room, in calls a second", "settings").between(good[-1]["rate"], last["rate"])
+        between = bracketed(room, good, last).between(good[-1]["rate"], last["rate"])
         yield finding("Measure breaking points", "the room ends between the last good rate and the bad one", between)
         step = (last["began"], last["began"] + STEP)
         held = [one["in_transaction"] for one in samples if step[0] <= one["at"] <= step[1]]
         used = {"connections": sum(held) / len(held) / CONNECTIONS}
         used["upstream"] = log.inflight("start").mean(*step) / slots
-        named = max(used, key=used.get)
-        guilty = reading(used[named], f"use of {named}, the most used", "upstream log, database") >= 0.75
-        guilty &= reading(named, "bottleneck", "upstream log, database") == REFUSERS.get(last["error"], "nothing")
+        use, culprit = most_used(used, last)
+        guilty = (use >= 0.75) & (culprit == REFUSERS.get(last["error"], "nothing"))
         yield finding("Identify bottlenecks", "what is used up is what refuses calls at the bad rate", guilty)
-        full, roomy = (reading(real[name]["refused"], f"refused, {name}", "calls") for name in ("full", "roomy"))
+        full, roomy = (refusals(real[name], name) for name in ("full", "roomy"))
         holds = (reading(real["full"]["rate"], "limit read back", "database") == good[-1]["rate"]) & (full <= REFUSED)
         yield finding("Document limits", "the limit that was written down holds for users", holds)
-        quick = reading(real["roomy"]["p95"], "p95 with headroom", "calls", unit="s") <= 2 * good[0]["p95"]
+        quick = took(real["roomy"], "with headroom") <= 2 * took(good[0], "at the lowest rate")
         yield finding("Plan headroom", "below it, calls are as quick as at the lowest rate", quick & (roomy <= REFUSED))
 
     prepare() >> [load_test(), watch_connections()] >> production() >> judge()

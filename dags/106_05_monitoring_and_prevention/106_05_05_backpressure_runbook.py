@@ -107,7 +107,7 @@ with DAG(
         found &= reading(taken[0]["ended"] - began, "from the onset to its end", "the same", unit="s") <= 25
         yield finding("Detection steps", "the queue is seen within the time that the runbook allows", found)
         stopped = reading(len(shut), "times that the intake was shut", "event log") == 1
-        stopped &= came_between(run.runs(ORDER), closed and closed + 1, opened, "orders") == 0
+        stopped &= came_between(run.runs(ORDER), closed and closed + 2, opened, "orders") == 0
         yield finding("Immediate actions", "the intake is shut, and nothing comes until it is opened again", stopped)
         reached = reading(tuple(whom for _, whom in paged), "paged", "upstream log") == listed(written["text"], "page")
         yield finding("Escalation paths", "those are paged whom the runbook lists, in its order", reached)

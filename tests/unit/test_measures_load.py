@@ -73,7 +73,7 @@ def test_what_ended_the_test_is_told_with_the_room() -> None:
     found = bracketed(6.0, [good], bad)
     assert (found.value, found.at) == (6, 20)
     assert found.detail == "4 a second held; at 8 a second 50 % were refused, most by TimeoutError"
-    assert bracketed(6.0, [good], good).detail == "at 4 a second none was refused: none broke it"
+    assert bracketed(6.0, [good], good).detail == "no rate broke it; at 4 a second none was refused"
 
 
 def test_the_most_used_is_named_with_what_the_others_were() -> None:

@@ -16,7 +16,7 @@ from backpressure.airflow.tape import Entry, NotOnTapeError, Tape
 from backpressure.airflow.upstream import Upstream
 from backpressure.findings import Finding, finding
 from backpressure.measures import count
-from backpressure.measures.samples import reading
+from backpressure.measures.samples import fall, reading
 
 LOG = {"now": 9.0, "complete": True, "next": None}
 
@@ -145,11 +145,11 @@ def test_upstream_and_receiver_are_on_the_tape() -> None:
         ],
     )
 
-    def judge(run: Run) -> Iterator[Finding]:
+    def judge(_: Run) -> Iterator[Finding]:
         yield finding("arrived", "one call", reading(len(Upstream("api").log()), "calls", "log") == 1)
         yield finding("elsewhere", "none", reading(len(Upstream("other").log()), "calls", "log") == 0)
         yield finding("told", "none", reading(len(Upstream("api").notifications()), "notes", "notify") == 0)
-        yield finding("fell", "by four", reading(run.falls("g", 0.0, 9.0)[0], "fall", "StatsD") == 4)
+        yield finding("fell", "by four", fall(Metrics().matching("g", 0.0, 9.0), "fall") == 4)
         yield finding("unseen", "no gauge", reading(len(Metrics().matching("x")), "gauges", "StatsD") == 0)
 
     again = replay(judge, heard)

@@ -287,13 +287,6 @@ class Run:
 
         return self.sample(read, lambda: not seen[-1]["active"], seconds, every)
 
-    def falls(self, gauge: str, since: float, until: float) -> list[float]:
-        """How far each gauge whose name matches the pattern fell below what it was before, between two instants."""
-        from backpressure.airflow.metrics import Metrics  # noqa: PLC0415 - not while a DAG file is parsed
-
-        found = Metrics().matching(gauge, since, until)
-        return [one.before - min(one.values) for one in found if one.before is not None and one.values]
-
     # What happened
 
     @cached_property

@@ -47,8 +47,10 @@ def off_plan(log: RequestLog, steps: Sequence[Step], seconds: float) -> Measure:
 def bracketed(room: float, good: Sequence[Step], last: Step) -> Measure:
     """What there is room for, in calls a second, at the instant and with the words of the step that ended the test."""
     broke = f"at {figure(last['rate'])} a second {_refused(last)}"
-    detail = f"{figure(good[-1]['rate'])} a second held; {broke}" if good[-1] is not last else f"{broke}: none broke it"
-    return Measure(room, "room, in calls a second", at=last["began"], source="settings", samples=1, detail=detail)
+    held = f"{figure(good[-1]['rate'])} a second held" if good[-1] is not last else "no rate broke it"
+    return Measure(
+        room, "room, in calls a second", at=last["began"], source="settings", samples=1, detail=f"{held}; {broke}"
+    )
 
 
 def most_used(used: Mapping[str, float], last: Step) -> tuple[Measure, Measure]:
