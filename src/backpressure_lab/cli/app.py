@@ -97,6 +97,35 @@ def check_exercise(
 
 
 @app.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(help="Holds what students handed in.")],
+    *,
+    exercise: Annotated[
+        list[str] | None, typer.Option("--exercise", "-e", help="Only this one; may be given several times.")
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help="How files are called below the folder; {any} stands for what does not matter.")
+    ] = "{student}/{exercise}.py",
+    students: Annotated[Path | None, typer.Option(help="A file with a name a line: who is to have a grade.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the grades as CSV.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the grades as JSON; - is standard output.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the grades as JUnit XML.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one page with all of it.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many run at once.")] = 2,
+    seed: Annotated[int | None, typer.Option(help="Draw the work from this, instead of at random.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Grade again what was graded before.")] = False,
+    trusted: Annotated[bool, typer.Option("--trusted", help="Run the files as they are, with your rights.")] = False,
+) -> None:
+    """Grade a class: every student's file, in a sandbox; the same command goes on where it was cut off."""
+    from backpressure_lab.cli import grading
+
+    asked = grading.Asked(tuple(exercise or ()), template, students, jobs, seed, trusted=trusted, fresh=fresh)
+    raise typer.Exit(grading.grade(folder, asked, grading.Outputs(csv, json_file, junit, html)))
+
+
+@app.command()
 def hint(exercise: Exercise) -> None:
     """Show one hint more."""
     from backpressure_lab.cli import exercises
@@ -233,6 +262,19 @@ def check(*, fix: Annotated[bool, typer.Option("--fix", help="Bring the pages' e
     from backpressure_lab.cli import maintenance
 
     raise typer.Exit(maintenance.dev_check(fix=fix))
+
+
+@dev.command(name="new-exercise")
+def new_exercise(
+    number: Annotated[str, typer.Argument(help="Its id, such as 14.4.")],
+    title: Annotated[str, typer.Argument(help="In a few words; its folder is called after it.")],
+    *,
+    like: Annotated[str, typer.Option("--like", help="The exercise that it is most like; it begins as a copy.")],
+) -> None:
+    """Begin an exercise: all its parts, in the course, and working; then change them."""
+    from backpressure_lab.cli import exercises
+
+    raise typer.Exit(exercises.new(number, title, like))
 
 
 @dev.command()

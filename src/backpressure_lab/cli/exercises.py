@@ -11,7 +11,7 @@ from rich.text import Text
 
 from backpressure_lab import manifest
 from backpressure_lab.cli import session
-from backpressure_lab.exercises import catalog, verdict, workspace
+from backpressure_lab.exercises import authoring, catalog, verdict, workspace
 from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.predictions import Predictions
@@ -118,6 +118,20 @@ def solution(ref: str) -> int:
         print(f"You have not passed {number} yet.  Ask once more to see the solution, or try: ./lab hint {number}")
         return 0
     print(files.solution.read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def new(number: str, title: str, like: str) -> int:
+    """Begin an exercise as a copy of another."""
+    course = manifest.load()
+    folder = authoring.new(course, number, title, catalog.find(course, like))
+    manifest.load()
+    print(
+        f"{near(folder)} is a copy of {like} that works, and stands in course.toml.\n"
+        f"  change  all of its parts: CONTRIBUTING.md says what each is for\n"
+        f"  see     ./lab dev check --fix\n"
+        f"  try     ./lab check {number} --file {near(folder)}/solution.py"
+    )
     return 0
 
 

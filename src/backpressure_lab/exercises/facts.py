@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,8 @@ class Facts:
         return cls(DagFacts(**{**dag, "tasks": tasks}), tuple(PoolSpec(**pool) for pool in told["pools"]))
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """The facts of a file as JSON, or ``{"trouble": …}``."""
+def describe(path: Path, shaped: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any]:
+    """The facts of a file as JSON, or ``{"trouble": …}``; ``shapes`` is what ``shaped``, if given, says of each DAG."""
     from backpressure_lab.exercises import submission  # noqa: PLC0415 - the process that reads the answer needs no Airflow
 
     try:
@@ -83,7 +84,8 @@ def describe(path: Path) -> dict[str, Any]:
     dags = [_dag(dag) for dag in loaded.dags]
     if not isinstance(loaded.pools, list | tuple) or not all(isinstance(pool, PoolSpec) for pool in loaded.pools):
         return {"trouble": f"POOLS must be a list of PoolSpec, got {loaded.pools!r:.200}", "line": None}
-    return {"dags": dags, "pools": [asdict(pool) for pool in loaded.pools]}
+    told = {"dags": dags, "pools": [asdict(pool) for pool in loaded.pools]}
+    return told if shaped is None else {**told, "shapes": [shaped(dag) for dag in loaded.dags]}
 
 
 def _dag(dag: Any) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 from backpressure import pools
 from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.airflow.upstream import Upstream
@@ -30,7 +33,7 @@ _NOT_FOUND, _CONFLICT, _SERVER_ERROR = 404, 409, 500
 _WRAPPER = '''\
 """A check's copy of a submission, for Airflow to load: a dag of the same tasks, under another name."""
 
-from backpressure_lab.exercises.submission import staged
+from {maker} import staged
 
 globals().update(staged(__file__))
 '''
@@ -58,6 +61,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Play:
+    """What is staged.
+
+    Attributes:
+        text: of the submission.
+        maker: the module whose ``staged`` makes the DAGs that Airflow loads.
+        told: what that module is told besides.
+    """
+
+    text: str
+    maker: str = "backpressure_lab.exercises.submission"
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Lab:
     """A deployment to run submissions on, a client of its Airflow, and a way to ask whether it is still there."""
 
@@ -66,13 +84,13 @@ class Lab:
     alive: Callable[[], bool]
 
 
-def watch(lab: Lab, source: Path, facts: Facts, load: Load) -> Seen:
+def watch(lab: Lab, play: Play, facts: Facts, load: Load) -> Seen:
     """Run the submission with this load and tell what was seen; nothing of it is left afterwards.
 
     Raises:
         NotRunningError: the lab went away, or does not load DAG files.
     """
-    with _staged(lab, source, facts, load) as stage:
+    with _staged(lab, play, facts, load) as stage:
         begun = {lane: _begin(stage, lane, settings) for lane, settings in load.lanes.items()}
         trouble = f"Airflow did not load the exercise within {_KNOWN_SECONDS:g} s.\n{lab.place.advice}"
         _until(lambda: _known(stage), _KNOWN_SECONDS, lab.alive, trouble)
@@ -87,7 +105,7 @@ def _begin(stage: Stage, lane: str, settings: Mapping[str, Any]) -> float:
 
 
 @contextlib.contextmanager
-def _staged(lab: Lab, source: Path, facts: Facts, load: Load) -> Iterator[Stage]:
+def _staged(lab: Lab, play: Play, facts: Facts, load: Load) -> Iterator[Stage]:
     place, api = lab.place, lab.api
     token = f"{facts.dag.dag_id}__{secrets.token_hex(3)}"
     stage = Stage(
@@ -103,18 +121,48 @@ def _staged(lab: Lab, source: Path, facts: Facts, load: Load) -> Iterator[Stage]
     try:
         for pool in facts.pools:
             pools.ensure(api, replace(pool, name=stage.pools[pool.name]))
-        write_text(copy, source.read_text(encoding="utf-8"))
-        write_json(plan, {"source": f"../{copy.parent.name}/{copy.name}", "copies": stage.copies, "pools": stage.pools})
-        write_text(stage.wrapper, _WRAPPER)
+        write_text(copy, play.text)
+        lanes = list(stage.lanes.values())
+        source = f"../{copy.parent.name}/{copy.name}"
+        own = {"token": token, "source": source, "copies": stage.copies, "pools": stage.pools, "lanes": lanes}
+        write_json(plan, {**play.told, **own, "owner": _owner()})
+        write_text(stage.wrapper, _WRAPPER.format(maker=play.maker))
         yield stage
     finally:
-        stage.wrapper.unlink(missing_ok=True)
-        _until(lambda: _forgotten(stage), _END_SECONDS, lambda: True)
-        for name in stage.pools.values():
-            with contextlib.suppress(AirflowError, LookupError):
-                pools.remove(api, name)
-        plan.unlink(missing_ok=True)
-        copy.unlink(missing_ok=True)
+        _clear(stage)
+
+
+def _owner() -> list[float]:
+    """This process: its id, and when it began, since ids are used again."""
+    return [os.getpid(), psutil.Process().create_time()]
+
+
+def sweep(place: Place, api: AirflowClient) -> int:
+    """Remove what checks have left whose process was killed; says how many there were."""
+    count = 0
+    for plan in place.checks.glob("*.json"):
+        try:
+            found = json.loads(plan.read_text(encoding="utf-8"))
+            pid, begun = found["owner"]
+            if psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).create_time() == begun:
+                continue
+            named = {name: str(own) for name, own in found["pools"].items()}
+            stage = Stage(place, api, plan.stem, tuple(found["copies"]), named, {})
+        except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+            continue  # it is being written, or was removed meanwhile
+        _clear(stage)
+        count += 1
+    return count
+
+
+def _clear(stage: Stage) -> None:
+    stage.wrapper.unlink(missing_ok=True)
+    _until(lambda: _forgotten(stage), _END_SECONDS, lambda: True)
+    for name in stage.pools.values():
+        with contextlib.suppress(AirflowError, LookupError):
+            pools.remove(stage.api, name)
+    stage.wrapper.with_suffix(".json").unlink(missing_ok=True)
+    (stage.place.submissions / stage.wrapper.name).unlink(missing_ok=True)
 
 
 def _until(done: Callable[[], bool], seconds: float, alive: Callable[[], bool], trouble: str = "") -> bool:

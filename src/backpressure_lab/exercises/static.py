@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,31 @@ from backpressure_lab.exercises.facts import Facts
 from backpressure_lab.exercises.messages import Message
 
 _SECONDS = 10.0
+Tell = Callable[[Path], dict[str, Any]]
 
 
-class _RefusedError(Exception):
-    """The file cannot be looked at any further."""
+class RefusedError(Exception):
+    """The file cannot be looked at any further; ``message`` says why."""
 
     def __init__(self, code: str, text: str, try_next: str = "") -> None:
         super().__init__(text)
         self.message = Message(code, text, try_next)
 
 
-def check(path: Path, dag_id: str) -> tuple[Facts | None, list[Message]]:
-    """The facts of the file, and what is wrong with it; no facts where it cannot be loaded."""
+def check(path: Path, dag_id: str, tell: Tell | None = None) -> tuple[Facts | None, list[Message]]:
+    """The facts of the file, and what is wrong with it; no facts where it cannot be loaded.
+
+    Args:
+        path: the file.
+        dag_id: what its DAG must be called.
+        tell: parses and loads the file and tells what it says of itself; with your rights when left out.
+    """
     try:
-        _parse(path, _read(path))
-        facts = _one(path, dag_id, _told(path))
-    except _RefusedError as refused:
+        text = _read(path)
+        if tell is None:
+            parse(path, text)
+        facts = _one(path, dag_id, (tell or _told)(path))
+    except RefusedError as refused:
         return None, [refused.message]
     return facts, list(_pools(facts))
 
@@ -40,41 +49,46 @@ def _read(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise _RefusedError("no_file", f"{path} is not there", "Copy the starter: ./lab start") from None
+        raise RefusedError("no_file", f"{path} is not there", "Copy the starter: ./lab start") from None
     except IsADirectoryError:
-        raise _RefusedError("no_file", f"{path} is a folder; one Python file is asked for") from None
+        raise RefusedError("no_file", f"{path} is a folder; one Python file is asked for") from None
     except UnicodeDecodeError as error:
         where = f"byte {error.start} is {error.object[error.start]:#x}"
-        raise _RefusedError("not_text", f"{path.name} is not UTF-8: {where}") from None
+        raise RefusedError("not_text", f"{path.name} is not UTF-8: {where}") from None
     except OSError as error:
-        raise _RefusedError("no_file", f"{path} cannot be read: {error.strerror}") from None
+        raise RefusedError("no_file", f"{path} cannot be read: {error.strerror}") from None
     if not text.strip():
-        raise _RefusedError("empty_file", f"{path.name} is empty", "Copy the starter again: ./lab reset")
+        raise RefusedError("empty_file", f"{path.name} is empty", "Copy the starter again: ./lab reset")
     return text
 
 
-def _parse(path: Path, text: str) -> None:
+def parse(path: Path, text: str) -> None:
+    """See that the text is Python.
+
+    Raises:
+        RefusedError: it is not, or there is nothing in it.
+    """
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
         line = f"line {error.lineno}: {(error.text or '').strip()}"
-        raise _RefusedError("syntax_error", f"{path.name} is not Python: {error.msg}, in {line}") from None
+        raise RefusedError("syntax_error", f"{path.name} is not Python: {error.msg}, in {line}") from None
     except ValueError as error:
-        raise _RefusedError("syntax_error", f"{path.name} is not Python: {error}") from None
+        raise RefusedError("syntax_error", f"{path.name} is not Python: {error}") from None
     if not tree.body:
-        raise _RefusedError("empty_file", f"{path.name} has no code", "Copy the starter again: ./lab reset")
+        raise RefusedError("empty_file", f"{path.name} has no code", "Copy the starter again: ./lab reset")
 
 
 def _one(path: Path, dag_id: str, told: dict[str, Any]) -> Facts:
     """The one DAG that the file must have."""
     names = sorted(str(dag["dag_id"]) for dag in told["dags"])
     if not names:
-        raise _RefusedError("no_dag", f"{path.name} defines no DAG", f"It should have DAG({dag_id!r}, …).")
+        raise RefusedError("no_dag", f"{path.name} defines no DAG", f"It should have DAG({dag_id!r}, …).")
     if len(names) > 1:
         listed = ", ".join(repr(name) for name in names)
-        raise _RefusedError("two_dags", f"{path.name} defines {len(names)} DAGs, {listed}; one is asked for")
+        raise RefusedError("two_dags", f"{path.name} defines {len(names)} DAGs, {listed}; one is asked for")
     if names != [dag_id]:
-        raise _RefusedError("wrong_dag_id", f"the DAG is called {names[0]!r}, not {dag_id!r}")
+        raise RefusedError("wrong_dag_id", f"the DAG is called {names[0]!r}, not {dag_id!r}")
     return Facts.from_json({"dag": told["dags"][0], "pools": told["pools"]})
 
 
@@ -108,15 +122,33 @@ def _told(path: Path) -> dict[str, Any]:
         try:
             done = subprocess.run(command, capture_output=True, check=False, **options)  # noqa: S603 - our own module
         except subprocess.TimeoutExpired:
-            raise _RefusedError(
-                "does_not_end", f"{path.name} did not load within {_SECONDS:g} s: it waits or loops at import"
-            ) from None
+            raise late(path, _SECONDS) from None
     try:
         found: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        raise _RefusedError("does_not_load", f"loading {path.name} ended its process, with {how}") from None
-    if "trouble" in found:
-        where = f", in line {found['line']}" if found["line"] else ""
-        raise _RefusedError("does_not_load", f"{path.name} does not load: {found['trouble']}{where}")
-    return found
+        raise ended(path, how) from None
+    return loaded(path, found)
+
+
+def late(path: Path, seconds: float) -> RefusedError:
+    """The file did not load in time."""
+    text = f"{path.name} did not load within {seconds:g} s: it waits or loops at import"
+    return RefusedError("does_not_end", text)
+
+
+def ended(path: Path, how: str) -> RefusedError:
+    """The file ended the process that loads it."""
+    return RefusedError("does_not_load", f"loading {path.name} ended its process, with {how}")
+
+
+def loaded(path: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """What was told, if the file was loaded.
+
+    Raises:
+        RefusedError: it was not.
+    """
+    if "trouble" in told:
+        where = f", in line {told['line']}" if told["line"] else ""
+        raise RefusedError("does_not_load", f"{path.name} does not load: {told['trouble']}{where}")
+    return told

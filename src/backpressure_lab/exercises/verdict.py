@@ -79,6 +79,7 @@ def second_tier(files: Files, path: Path, facts: Facts, lab: Lab, source: random
         NotRunningError: the lab went away.
     """
     started = time.monotonic()
-    found = live.watch(lab, path, facts, files.draw(source or random.SystemRandom()))
+    play = live.Play(path.read_text(encoding="utf-8"))
+    found = live.watch(lab, play, facts, files.draw(source or random.SystemRandom()))
     messages = (*files.judge(found), *seen.general(found))
     return Verdict(files.exercise.id, path, "live", messages, time.monotonic() - started, found.records)

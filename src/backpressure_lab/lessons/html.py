@@ -12,7 +12,7 @@ from backpressure.findings import Finding
 from backpressure_lab.lessons.result import AS_EXPECTED, Result
 from backpressure_lab.render import lesson_picture, svg
 
-_STYLE = """
+STYLE = """
 :root{color-scheme:light dark;--text:#1f2328;--quiet:#59636e;--line:#d1d9e0;--page:#fff}
 :root{--good:#1a7f37;--bad:#cf222e;--none:#9a6700}
 @media(prefers-color-scheme:dark){
@@ -34,86 +34,87 @@ _HOLDS = {True: "holds", False: "does not hold", None: "not measured"}
 def document(results: Sequence[Result], total: str) -> str:
     """The page of all results; ``total`` sums them up in a sentence."""
     root = ET.Element("html", lang="en")
-    head = _add(root, "head")
-    _add(head, "meta", charset="utf-8")
-    _add(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
-    _add(head, "title", "What the lessons proved")
-    _add(head, "style", _STYLE)
-    body = _add(root, "body")
-    _add(body, "h1", "What the lessons proved")
-    _add(body, "p", f"{total}. {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC.", **{"class": "quiet"})
+    head = add(root, "head")
+    add(head, "meta", charset="utf-8")
+    add(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
+    add(head, "title", "What the lessons proved")
+    add(head, "style", STYLE)
+    body = add(root, "body")
+    add(body, "h1", "What the lessons proved")
+    add(body, "p", f"{total}. {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC.", **{"class": "quiet"})
     _summary(body, results)
     item = None
     for number, result in enumerate(results):
         if result.item is not item:
             item = result.item
-            _add(body, "h2", f"{item.id} {item.title}")
-            _add(body, "p", item.purpose, **{"class": "quiet"})
+            add(body, "h2", f"{item.id} {item.title}")
+            add(body, "p", item.purpose, **{"class": "quiet"})
         _scenario(body, result, number)
     return "<!doctype html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
 
 
 def _summary(body: ET.Element, results: Sequence[Result]) -> None:
-    table = _add(body, "table")
-    row = _add(table, "tr")
+    table = add(body, "table")
+    row = add(table, "tr")
     for name in ("Lesson", "Scenario", "Verdict"):
-        _add(row, "th", name)
+        add(row, "th", name)
     for name in ("Findings that hold", "Seconds"):
-        _add(row, "th", name, **{"class": "number"})
+        add(row, "th", name, **{"class": "number"})
     for number, result in enumerate(results):
-        row = _add(table, "tr")
-        _add(row, "td", f"{result.item.id} {result.item.title}")
-        _add(_add(row, "td"), "a", result.scenario, href=f"#run-{number}")
-        _add(row, "td", result.verdict, **{"class": f"verdict {_KINDS[result.verdict]}"})
-        _add(row, "td", f"{result.held} of {len(result.evidence)}", **{"class": "number"})
-        _add(row, "td", f"{result.seconds:.0f}", **{"class": "number"})
+        row = add(table, "tr")
+        add(row, "td", f"{result.item.id} {result.item.title}")
+        add(add(row, "td"), "a", result.scenario, href=f"#run-{number}")
+        add(row, "td", result.verdict, **{"class": f"verdict {_KINDS[result.verdict]}"})
+        add(row, "td", f"{result.held} of {len(result.evidence)}", **{"class": "number"})
+        add(row, "td", f"{result.seconds:.0f}", **{"class": "number"})
 
 
 def _scenario(body: ET.Element, result: Result, number: int) -> None:
-    heading = _add(body, "h3", f"Scenario {result.scenario}: ", id=f"run-{number}")
-    _add(heading, "span", result.verdict, **{"class": f"verdict {_KINDS[result.verdict]}"})
+    heading = add(body, "h3", f"Scenario {result.scenario}: ", id=f"run-{number}")
+    add(heading, "span", result.verdict, **{"class": f"verdict {_KINDS[result.verdict]}"})
     ended = f"run {result.state or 'never ended'}, expected {result.expected_state}"
     about = f"{ended}; {result.seconds:.1f} s; {result.run_id}"
-    _add(body, "p", about, **{"class": "quiet"})
+    add(body, "p", about, **{"class": "quiet"})
     for reason in result.reasons:
-        _add(body, "p", reason, **{"class": "bad"})
+        add(body, "p", reason, **{"class": "bad"})
     if result.records:
         title = f"{result.item.title}: scenario {result.scenario}"
         picture = svg(lesson_picture(result.records, result.evidence), title=title, zone=dt.UTC)
         # As an image, so that one picture's styles and names are not another's.
         data = base64.b64encode(picture.encode()).decode("ascii")
-        _add(body, "img", src=f"data:image/svg+xml;base64,{data}", alt=title, loading="lazy")
+        add(body, "img", src=f"data:image/svg+xml;base64,{data}", alt=title, loading="lazy")
     if not len(result.evidence):
         return
-    table = _add(body, "table")
-    row = _add(table, "tr")
+    table = add(body, "table")
+    row = add(table, "tr")
     for name in ("Finding", "Measured", "Required", "Verdict"):
-        _add(row, "th", name)
+        add(row, "th", name)
     expected = result.item.scenarios[result.scenario].holds
     for finding in result.evidence:
-        _finding(_add(table, "tr"), finding, must_hold=finding.bullet in expected)
+        _finding(add(table, "tr"), finding, must_hold=finding.bullet in expected)
 
 
 def _finding(row: ET.Element, finding: Finding, *, must_hold: bool) -> None:
-    cell = _add(row, "td")
-    _add(_add(cell, "p"), "strong", finding.bullet)
-    _add(cell, "p", finding.claim, **{"class": "quiet"})
-    measured, required = _add(row, "td"), _add(row, "td")
+    cell = add(row, "td")
+    add(add(cell, "p"), "strong", finding.bullet)
+    add(cell, "p", finding.claim, **{"class": "quiet"})
+    measured, required = add(row, "td"), add(row, "td")
     for part in finding.comparison.parts:
-        _add(measured, "p", f"{part.measure}: {part.seen}")
-        _add(required, "p", part.limited)
+        add(measured, "p", f"{part.measure}: {part.seen}")
+        add(required, "p", part.limited)
         if part.detail and not part.holds:
-            _add(measured, "p", part.detail, **{"class": "quiet"})
+            add(measured, "p", part.detail, **{"class": "quiet"})
     kind = "none" if finding.holds is None else "good" if finding.holds == must_hold else "bad"
-    cell = _add(row, "td")
-    _add(cell, "p", _HOLDS[finding.holds], **{"class": f"verdict {kind}"})
+    cell = add(row, "td")
+    add(cell, "p", _HOLDS[finding.holds], **{"class": f"verdict {kind}"})
     if kind == "bad":
-        _add(cell, "p", "expected to hold" if must_hold else "expected not to hold", **{"class": "bad"})
+        add(cell, "p", "expected to hold" if must_hold else "expected not to hold", **{"class": "bad"})
     if finding.at:
-        _add(cell, "p", f"at {finding.at[11:23]}", **{"class": "quiet"})
+        add(cell, "p", f"at {finding.at[11:23]}", **{"class": "quiet"})
 
 
-def _add(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:
+def add(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:
+    """Append an element with this text and these attributes."""
     element = ET.SubElement(parent, tag, attributes)
     element.text = text or None
     return element

@@ -1,0 +1,159 @@
+"""What a file says of itself is taken only in its form and within reason, and compared with the author's file."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backpressure_lab import manifest
+from backpressure_lab.exercises import catalog, facts
+from backpressure_lab.grading import description
+from backpressure_lab.grading.description import DescriptionError, Shape
+from backpressure_lab.grading.shape import shape
+
+COURSE = manifest.load()
+EXERCISES = [catalog.find(COURSE, exercise.id) for exercise in COURSE.exercises]
+ANSWERS = [(files, path) for files in EXERCISES for path in (files.starter, *files.right, *files.wrong)]
+NAMES = [f"{files.exercise.id} {path.parent.name} {path.stem}" for files, path in ANSWERS]
+FILES = catalog.find(COURSE, "14.1")
+RIGHT = FILES.solution.read_text(encoding="utf-8")
+
+
+def told(path: Path) -> dict[str, Any]:
+    """What a file of ours says of itself, as JSON."""
+    found: dict[str, Any] = json.loads(json.dumps(facts.describe(path, shape)))
+    return found
+
+
+def shaped(path: Path) -> Shape:
+    """The shape of a file's one DAG."""
+    (one,) = description.checked(told(path))["shapes"]
+    return description.shape(one)
+
+
+@pytest.mark.parametrize(("files", "path"), ANSWERS, ids=NAMES)
+def test_an_authors_answer_needs_no_trust(files: catalog.Files, path: Path) -> None:
+    """Nothing in it is strange to the sandbox, and only code that differs from the starter's is its own."""
+    starter, answer = shaped(files.starter), shaped(path)
+    assert list(answer.strange(starter)) == []
+    own = files.exercise.id == "106.4" and path.stem not in ("starter", "one_at_a_time")
+    assert answer.own(starter) == (("fetch",) if own else ())
+
+
+CALL = '@task(pool="partner_calls")'
+BODY = 'Upstream(params["partner"]).call("call", request_id=f"call {number}")'
+# A DAG that asks Airflow for more than a DAG that is made of the starter can do.
+STRANGE = {
+    "a task more": (
+        "    call.expand(",
+        "    numbers.override(task_id='more')('calls')\n    call.expand(",
+        "more is not",
+    ),
+    "a task less": ('    call.expand(number=numbers.override(task_id="calls")("calls"))', "", "call is missing"),
+    "other work": ('("queries")', '("calls")', "queries is given other things"),
+    "a callback": (CALL, '@task(pool="partner_calls", on_failure_callback=print)', "call has on_failure_callback"),
+    "a schedule": ("schedule=None", 'schedule="@daily"', "the DAG's schedule is"),
+    "another queue": (CALL, '@task(pool="partner_calls", queue="gpu")', "call has queue"),
+    "a timeout": (
+        CALL,
+        '@task(pool="partner_calls", execution_timeout=__import__("datetime").timedelta(1))',
+        "timeout",
+    ),
+    "another order": ("    call.expand(number=", "    c = call.expand(number=", ""),
+    "another kind": (CALL, '@task.short_circuit(pool="partner_calls")', "call is another kind of task"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "part"), STRANGE.values(), ids=STRANGE)
+def test_what_the_sandbox_cannot_hold_is_named(tmp_path: Path, old: str, new: str, part: str) -> None:
+    """The instructor can then read it, and trust it."""
+    assert old in RIGHT
+    path = tmp_path / "answer.py"
+    path.write_text(RIGHT.replace(old, new), encoding="utf-8")
+    found = list(shaped(path).strange(shaped(FILES.starter)))
+    assert bool(found) == bool(part)
+    assert part in "".join(found[:1])
+
+
+# Code that a task names, and whether the task is then its author's own.
+CODE = {
+    "nothing": (BODY, BODY, False),
+    "another text of the docstring": ('"""Call the partner."""', '"""Ask."""', False),
+    "other settings": (CALL, "@task(pool_slots=2)", False),
+    "no work": (BODY, "pass", True),
+    "more work": (BODY, f"{BODY}\n        {BODY}", True),
+    "another text": ('f"call {number}"', 'f"call {number}0"', True),
+    "another default": ("def call(number: int, params", "def call(number: int, more=1, params", True),
+    "a name of the file's own": ("POOLS = [", "class Upstream(Upstream):\n    pass\n\n\nPOOLS = [", True),
+    "a function of the file's own": (BODY, f"helper(lambda: {BODY})", True),
+    "a patched name": ("POOLS = [", "Upstream = print\nPOOLS = [", True),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "own"), CODE.values(), ids=CODE)
+def test_code_that_differs_from_the_starters_is_its_authors_own(tmp_path: Path, old: str, new: str, own: bool) -> None:  # noqa: FBT001 - of the table
+    """It runs in a cell; all else is the starter's own function."""
+    assert old in RIGHT
+    path = tmp_path / "answer.py"
+    path.write_text(RIGHT.replace(old, new), encoding="utf-8")
+    assert ("call" in shaped(path).own(shaped(FILES.starter))) == own
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    """What the solution says of itself, with changes; names lead to where, joined by two underscores."""
+    found = copy.deepcopy(told(FILES.solution))
+    for name, value in fields.items():
+        *places, last = [int(part) if part.isdigit() else part for part in name.split("__")]
+        where: Any = found
+        for place in places:
+            where = where[place]
+        where[last] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"pools__0__name": "../pools"}, "a pool is called '../pools'"),
+        ({"pools__0__name": "x" * 80}, "a pool is called"),
+        ({"pools__0__name": "partner_calls"}, "two pools have the same name"),
+        ({"pools__0__slots": 10**30}, "slots is 1000"),
+        ({"pools__0__slots": True}, "slots is True"),
+        ({"pools__0__slots": 4.0}, "slots is 4.0"),
+        ({"pools__0__include_deferred": "no"}, "include_deferred is 'no'"),
+        ({"pools": [{}] * 50}, "POOLS: 50 of them"),
+        ({"pools": {}}, "POOLS is no list"),
+        ({"dags": None}, "dags is no list"),
+        ({"dags": [], "shapes": [{}]}, "0 DAGs and 1 shapes"),
+        ({"dags__0": "x"}, "of a DAG has no form"),
+        ({"dags__0__max_active_runs": -1}, "max_active_runs is -1"),
+        ({"dags__0__max_active_tasks": 10**6}, "max_active_tasks is 1000000"),
+        ({"dags__0__tasks": [{}] * 500}, "tasks: 500 of them"),
+        ({"dags__0__tasks": []}, "settings and shapes of different tasks"),
+        ({"dags__0__tasks__0__task_id": "other"}, "settings and shapes of different tasks"),
+        ({"dags__0__tasks__0__priority_weight": 10**12}, "priority_weight is 1000"),
+        ({"dags__0__tasks__0__pool_slots": "1"}, "pool_slots is '1'"),
+        ({"dags__0__tasks__0__weight_rule": "mine.Rule"}, "weight_rule is 'mine.Rule'"),
+        ({"dags__0__tasks__0__pool": ["x"]}, "pool is ['x']"),
+        ({"shapes__0__tasks__call__retries": 10**6}, "retries is 1000000"),
+        ({"shapes__0__tasks__call__retry_delay": float("nan")}, "retry_delay is nan"),
+        ({"shapes__0__tasks__call__code": 7}, "code is 7"),
+        ({"shapes__0__tasks__call__fixed": [1]}, "of a setting has no form"),
+        ({"shapes__0__tasks": None}, "of a tasks has no form"),
+    ],
+)
+def test_what_has_no_form_or_no_measure_is_refused(fields: dict[str, Any], part: str) -> None:
+    """Before Airflow, the store or a report hears of it."""
+    with pytest.raises(DescriptionError) as refused:
+        description.checked(changed(**fields))
+    assert part in str(refused.value)
+    assert len(str(refused.value)) < 300
+
+
+def test_trouble_is_told_in_short() -> None:
+    """However long the text of an error is that a file raises."""
+    assert description.checked({"trouble": "x" * 10_000, "line": "7"}) == {"trouble": "x" * 300, "line": None}
