@@ -3,7 +3,7 @@
 **Purpose.** Analyze queue state: what waits, since when, who is next, how full the pool is, when it will be empty.
 
 **What to watch.** Work of three weights comes to a pool that is shut, so that its queue stands still: the lightest
-first, four slots a task, the heaviest last. It is inspected, and written down by pool and weight. Then the pool opens;
+first, two slots a task, the heaviest last. It is inspected, and written down by pool and weight. Then the pool opens;
 half-way the end is foretold. A second pool beside it has slots for all that comes to it.
 
 **Expected behaviour.** Queue issues understood: all that was seen and foretold comes true. Scenario `glance` looks as
@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from itertools import pairwise
 
 from airflow.sdk import DAG, Param, task
 from backpressure.airflow.artifacts import keep
@@ -29,8 +29,8 @@ from backpressure.measures.planning import held
 from backpressure.measures.samples import integral, reading
 
 NARROW, WIDE = "queue_analysis_narrow", "queue_analysis_wide"
-SLOTS = 4  # and of each kind of work the tasks, their weight, and the slots that each takes
-KINDS = {"light": ([*range(4)], 1, 4), "middle": ([*range(6)], 5, 1), "heavy": ([*range(6)], 10, 1)}
+SLOTS = 2  # and of each kind of work the tasks, their weight, and the slots that each takes
+KINDS = {"light": ([*range(4)], 1, 2), "middle": ([*range(3)], 5, 2), "heavy": ([*range(3)], 10, 2)}
 
 # [look]
 STATE = {"exact": "scheduled", "glance": "queued"}  # what waits for a slot is scheduled; what is queued has one
@@ -46,14 +46,9 @@ def look(run: Run) -> dict[str, float]:
     # [/look]
 
 
-with DAG(
-    dag_id="106_10_02_queue_analysis",
-    schedule=None,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["reference", "debugging", "intermediate", "success"],
-    params={"scenario": Param("exact", enum=["exact", "glance"])},
-):
+TAGS = ["reference", "debugging", "intermediate", "success"]
+PARAMS = {"scenario": Param("exact", enum=["exact", "glance"])}
+with DAG("106_10_02_queue_analysis", schedule=None, max_active_runs=1, doc_md=__doc__, tags=TAGS, params=PARAMS):
 
     @task(weight_rule="absolute")
     def work(number: int) -> None:
@@ -74,10 +69,10 @@ with DAG(
 
     # [analyse]
     @task(**CONTROL)
-    def analyse() -> dict[str, Any]:
+    def analyse() -> dict:
         """Inspect the queue while it stands still; then open the pool, and half-way say when nothing will wait."""
         run = Run.current()
-        run.wait_for(lambda: run.arrived(NARROW) == 16 and run.over("wide"), seconds=60)
+        run.wait_for(lambda: run.arrived(NARROW) == 10 and run.over("wide"), seconds=60)
         records = run.api.task_instances(run.dag_id, run.run_id, state=[STATE[run.scenario]], pool=[NARROW, WIDE])
         at, pools = time.time(), {pool: asdict(run.pool(pool)) for pool in (NARROW, WIDE)}
         seen = waiting(sorted(records, key=NEXT[run.scenario]), at)
@@ -85,8 +80,9 @@ with DAG(
         samples, opened = [first := look(run)], time.time()
         run.resize_pool(NARROW, SLOTS)
         samples += run.sample(lambda: look(run), lambda: look(run)["waiting"] <= first["waiting"] / 2, 60, 0.3)
-        empty = trend((one["at"], one["waiting"]) for one in samples[1:]).reaches(0) or time.time()
-        samples += run.sample(lambda: look(run), lambda: run.over(*KINDS), 60, 0.3)
+        fell = [(b["at"], b["waiting"]) for a, b in pairwise(samples) if b["waiting"] < a["waiting"]]
+        empty = (trend(fell).reaches(0) if fell else None) or time.time()
+        samples += run.sample(lambda: look(run), lambda: run.over(*KINDS), 90, 0.3)
         return {"at": at, "seen": seen, "pools": pools, "opened": opened, "empty": empty, "samples": samples}
         # [/analyse]
 
@@ -116,5 +112,5 @@ with DAG(
     wide = work.override(task_id="wide", pool=WIDE).expand(number=[1, 2, 3])
     (made := shut()) >> [light, wide, analysed := analyse()]
     made >> after.override(task_id="after_light")(4) >> middle
-    made >> after.override(task_id="after_middle")(10) >> heavy
+    made >> after.override(task_id="after_middle")(7) >> heavy
     [light, middle, heavy, wide, analysed] >> judge()
