@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from airflow.sdk import get_current_context, task
@@ -23,7 +24,7 @@ from backpressure.airflow.upstream import Upstream
 from backpressure.diagnosis import Diagnosis, Profile, lost, onset, profile
 from backpressure.phases import Phase, phases
 
-__all__ = ["Book", "Cases", "Seen", "report", "silent"]
+__all__ = ["Book", "Cases", "Seen", "report", "silent", "ways"]
 
 Record = dict[str, Any]
 ELSEWHERE = "elsewhere"
@@ -41,6 +42,19 @@ def report(number: int) -> None:
 def silent(name: str, **about: Any) -> nullcontext[None]:  # noqa: ARG001 - as the one that speaks
     """A step that nothing is said of: in the place of :func:`backpressure.phases.phase`."""
     return nullcontext()
+
+
+def ways(lane: str) -> tuple[Upstream, Callable[[], int | None]]:
+    """A case's partner, and a function that takes an order from its stock, with their addresses looked up.
+
+    Looking them up is a question to Airflow: a busy Airflow must not pass for a busy partner or a slow database.
+    """
+    from backpressure.airflow import stock  # noqa: PLC0415 - parsing a DAG file needs no database driver
+    from backpressure.airflow.database import WATCHING_DB, dsn  # noqa: PLC0415 - the same
+
+    partner = Upstream(lane, timeout=60)
+    partner.time()
+    return partner, partial(stock.take, lane, patience=6.0, dsn=dsn(WATCHING_DB))
 
 
 class Cases:
@@ -80,7 +94,7 @@ class Cases:
         self.run.create_pool(self.elsewhere, 4 * self.slots)
         for case, pool in self.pools.items():
             self.run.create_pool(pool, self.slots)
-            self.lane(case).configure(service_time=0.3)
+            self.lane(case).configure(service_time=0.5)
         for case in self.letters:
             self._come(case, f"usual-{case}", 2)
         self._see_through("usual", 2 * len(self.letters))
@@ -122,7 +136,7 @@ class Cases:
                 self._come(place, label, 1, case=one["case"], without=without)
                 run_id = f"{self.run.run_id}__{label}-0"
                 tried.append({"run": run_id, "case": one["case"], "round": without == suspect})
-        self.run.wait_for(lambda: self.settled("round", patience=4.0, places=bool(tried)), seconds=90, every=0.5)
+        self.run.wait_for(lambda: self.settled("round", patience=5.0, places=bool(tried)), seconds=90, every=0.5)
         return tried
 
     def settled(self, label: str, patience: float, places: int = 1) -> bool:
@@ -163,7 +177,7 @@ class Cases:
                 elif fault == "neighbour":
                     stack.enter_context(self._neighbours(case))
                 elif fault == "partner":
-                    lane.configure(slow=20.0)
+                    lane.configure(slow=12.0)
                     stack.callback(lane.configure, slow=1.0)
                 elif fault == "database":
                     stack.enter_context(stock.locked(lane.lane))
