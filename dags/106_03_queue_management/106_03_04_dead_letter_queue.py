@@ -43,7 +43,7 @@ with DAG(
         run.create_pool(REVIEWS, 1)
         Upstream(run.run_id).configure(hang_first=2, hang_seconds=HANG, fault_keys=["slow"])
 
-    @task(execution_timeout=timedelta(seconds=5), retries=1, retry_delay=timedelta(), max_active_tis_per_dagrun=4)
+    @task(execution_timeout=timedelta(seconds=8), retries=1, retry_delay=timedelta(), max_active_tis_per_dagrun=4)
     def deliver(message: list[str]) -> None:
         """Ask the partner, and enter the amount."""
         run, (name, body) = Run.current(), message

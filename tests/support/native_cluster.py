@@ -42,7 +42,7 @@ _DONE_WITHIN = 180.0
 def _end_with_parent() -> None:
     """Have the kernel end this process when the test run is gone, however it went (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 class NativeCluster:
