@@ -22,7 +22,7 @@ def describe(channel: Channel) -> None:
     from backpressure_lab.grading.shape import shape  # noqa: PLC0415 - as above
 
     path = _written(order)
-    cell.lock(channel)
+    cell.lock(channel, nice=cell.NICE)
     try:
         static.parse(path, order["source"])
     except static.RefusedError as refused:

@@ -23,15 +23,16 @@ CPU_SECONDS = 10
 MEMORY = 1 << 30
 _FILE = 1 << 20
 _FILES = 64
-_NICE = 5
+NICE = 5
 
 
-def lock(channel: Channel, seconds: int = CPU_SECONDS) -> None:
+def lock(channel: Channel, seconds: int = CPU_SECONDS, nice: int = 0) -> None:
     """Set the limits and the filter: from here on the process can make no other, and not use up the machine.
 
     Args:
         channel: to the warden, who counts the time from when it hears of this.
         seconds: of the processor that are left.
+        nice: how far to stand back behind others; not for a task, whose calls are judged by when they come.
     """
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1
     limits = {
@@ -44,7 +45,7 @@ def lock(channel: Channel, seconds: int = CPU_SECONDS) -> None:
     for limit, value in limits.items():
         # A second more to hear of the time that is used up, which whoever ignores that signal does not get.
         resource.setrlimit(limit, (value, value + (limit == resource.RLIMIT_CPU)))
-    os.nice(_NICE)
+    os.nice(nice)
     seccomp.install()
     channel.send({"locked": True})
 
