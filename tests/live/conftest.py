@@ -12,6 +12,7 @@ from support import rotation
 from support.lab import Lab
 
 from backpressure_lab import manifest
+from backpressure_lab.exercises import catalog
 from backpressure_lab.stack.layout import Layout
 
 
@@ -31,8 +32,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _unit(item: pytest.Item) -> str | None:
     """The lesson or exercise that a test is of; none for a test of something else."""
     asked = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    files = asked.get("files")
-    found = asked.get("item") if files is None else files.exercise.id
+    files, found = asked.get("files"), asked.get("item")
+    if isinstance(files, catalog.Files):
+        return files.exercise.id
     return found if isinstance(found, str) else None
 
 
