@@ -98,7 +98,7 @@ def _printed(command: str, root: Path) -> str:
     done = subprocess.run(  # noqa: S602 - the commands are this file's
         command, shell=True, cwd=root, env=environment, capture_output=True, text=True, check=False
     )
-    return "\n".join(line.rstrip() for line in (done.stdout + done.stderr).strip().splitlines())
+    return "\n".join(line.rstrip() for line in (done.stdout + done.stderr).strip("\n").splitlines())
 
 
 if __name__ == "__main__":
