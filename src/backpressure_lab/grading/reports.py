@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from backpressure_lab.grading.grade import Grade
 from backpressure_lab.grading.gradebook import Gradebook
-from backpressure_lab.lessons.html import STYLE, add
+from backpressure_lab.lessons.html import add, begin
 
 _KINDS = {"pass": "good", "fail": "bad"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -103,16 +103,8 @@ def as_junit(book: Gradebook) -> str:
 
 def as_html(book: Gradebook) -> str:
     """One page that needs no network; what students wrote is text in it, whatever it looks like."""
-    root = ET.Element("html", lang="en")
-    head = add(root, "head")
-    add(head, "meta", charset="utf-8")
-    add(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
-    add(head, "title", "Grades")
-    add(head, "style", STYLE)
-    body = add(root, "body")
-    add(body, "h1", "Grades")
     how = "without a sandbox" if book.trusted else "in a sandbox"
-    add(body, "p", f"{book.total}. Work drawn from seed {book.seed}; submissions ran {how}.", **{"class": "quiet"})
+    root, body = begin("Grades", f"{book.total}. Work drawn from seed {book.seed}; submissions ran {how}.")
     _overview(body, book)
     for part in (_exercises, _students, _left_out):
         part(body, book)

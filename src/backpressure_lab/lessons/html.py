@@ -12,7 +12,7 @@ from backpressure.findings import Finding
 from backpressure_lab.lessons.result import AS_EXPECTED, Result
 from backpressure_lab.render import lesson_picture, svg
 
-STYLE = """
+_STYLE = """
 :root{color-scheme:light dark;--text:#1f2328;--quiet:#59636e;--line:#d1d9e0;--page:#fff}
 :root{--good:#1a7f37;--bad:#cf222e;--none:#9a6700}
 @media(prefers-color-scheme:dark){
@@ -33,15 +33,7 @@ _HOLDS = {True: "holds", False: "does not hold", None: "not measured"}
 
 def document(results: Sequence[Result], total: str) -> str:
     """The page of all results; ``total`` sums them up in a sentence."""
-    root = ET.Element("html", lang="en")
-    head = add(root, "head")
-    add(head, "meta", charset="utf-8")
-    add(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
-    add(head, "title", "What the lessons proved")
-    add(head, "style", STYLE)
-    body = add(root, "body")
-    add(body, "h1", "What the lessons proved")
-    add(body, "p", f"{total}. {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC.", **{"class": "quiet"})
+    root, body = begin("What the lessons proved", f"{total}. {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC.")
     _summary(body, results)
     item = None
     for number, result in enumerate(results):
@@ -111,6 +103,20 @@ def _finding(row: ET.Element, finding: Finding, *, must_hold: bool) -> None:
         add(cell, "p", "expected to hold" if must_hold else "expected not to hold", **{"class": "bad"})
     if finding.at:
         add(cell, "p", f"at {finding.at[11:23]}", **{"class": "quiet"})
+
+
+def begin(title: str, lead: str) -> tuple[ET.Element, ET.Element]:
+    """A page that needs no network, with its title and a quiet first paragraph; returns its root and its body."""
+    root = ET.Element("html", lang="en")
+    head = add(root, "head")
+    add(head, "meta", charset="utf-8")
+    add(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
+    add(head, "title", title)
+    add(head, "style", _STYLE)
+    body = add(root, "body")
+    add(body, "h1", title)
+    add(body, "p", lead, **{"class": "quiet"})
+    return root, body
 
 
 def add(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:
