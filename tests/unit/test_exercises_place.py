@@ -35,7 +35,7 @@ class Simulator(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     """The address of an upstream."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Simulator)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
