@@ -115,7 +115,7 @@ class _Door:
                     live.sweep(Place.here(Context.load(self._layout)), api)
                     self._started = True
         with session.reach(self._layout, _PATIENCE) as api:
-            yield Lab(Place.here(Context.load(self._layout)), api, lambda: lab.is_up(self._layout))
+            yield Lab(Place.here(Context.load(self._layout)), api, lambda: lab.is_staying(self._layout))
 
 
 def _tell(console: Console, one: Grade, number: int, of: int) -> None:

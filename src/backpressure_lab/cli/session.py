@@ -37,7 +37,7 @@ def opened(layout: Layout, url: str | None, *, quiet: bool) -> Iterator[Session]
     """
     if url is None:
         with airflow(layout, quiet=quiet) as api:
-            yield Session(api, lambda: lab.is_up(layout))
+            yield Session(api, lambda: lab.is_staying(layout))
     else:
         with elsewhere.airflow(url) as api:
             yield Session(api, lambda: True)
@@ -70,11 +70,11 @@ def reach(layout: Layout, patience: float = 0.0) -> Iterator[AirflowClient]:
     """
     if not lab.is_up(layout):
         raise NotRunningError("The lab is not running.\nStart it with: ./lab up")
-    with bootstrap.client(Context.load(layout), patience, lambda: lab.is_up(layout)) as api:
+    with bootstrap.client(Context.load(layout), patience, lambda: lab.is_staying(layout)) as api:
         try:
             yield api
         except AirflowUnreachableError as error:
-            if lab.is_up(layout):
+            if lab.is_staying(layout):
                 raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
             raise NotRunningError("The lab went down.\nStart it with: ./lab up") from error
         except KeyboardInterrupt:

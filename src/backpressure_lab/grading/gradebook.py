@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,4 +87,8 @@ class Gradebook:
         """All of it in a sentence."""
         counted = Counter(grade.verdict for grade in self.grades)
         parts = [f"{counted[verdict]} {verdict}" for verdict in _VERDICTS if counted[verdict]]
-        return f"{len(self.students)} students, {len(self.exercises)} exercises: {', '.join(parts)}"
+        return f"{_count(self.students, 'student')}, {_count(self.exercises, 'exercise')}: {', '.join(parts)}"
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}" + ("" if len(things) == 1 else "s")

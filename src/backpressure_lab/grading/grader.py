@@ -110,11 +110,11 @@ class Grader:
                 here = replace(lab, alive=self._going_on(lab))
                 try:
                     return tiers.second(submission, described, here, source)
-                except AirflowUnreachableError as error:
-                    raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
                 except (NotRunningError, AirflowError) as error:
                     if not here.alive():
                         raise NotRunningError("The lab went down.\nStart it with: ./lab up") from error
+                    if isinstance(error, AirflowUnreachableError):
+                        raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
                     why = str(error)
         message = Message("not_measured", why.splitlines()[0])
         return Grade(submission, "not measured", "live", (message,))

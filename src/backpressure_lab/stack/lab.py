@@ -84,6 +84,12 @@ def is_up(layout: Layout) -> bool:
     return is_supervised(layout)
 
 
+def is_staying(layout: Layout) -> bool:
+    """Whether a lab runs here that is not on its way down."""
+    state = current(layout)
+    return state is not None and state.phase not in ("stopping", "stopped", "failed")
+
+
 def current(layout: Layout) -> LabState | None:
     """The state of the lab that runs here, None when none does."""
     return LabState.load(layout) if is_supervised(layout) else None
