@@ -309,6 +309,13 @@ def test_a_close_call_is_shown_to_be_one() -> None:
     assert str(part) == "n: 2 = 2"
 
 
+def test_a_curve_of_an_array_s_numbers_has_plain_ones() -> None:
+    """What a lesson draws from records goes through an XCom, which knows no other library's numbers."""
+    curve = Measure(1, "peak", curve=((np.float64(2), np.int64(3)),)).curve
+    assert curve == ((2.0, 3.0),)
+    assert {type(number) for point in curve for number in point} == {float}
+
+
 def test_a_peak_brings_its_curve() -> None:
     """A peak keeps the curve that it is the peak of, as measured in its window, unless that is too long to keep."""
     found = measures.peak(calls(), window=(2, 5))

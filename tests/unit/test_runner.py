@@ -119,6 +119,24 @@ def test_missing_evidence_tells_where_the_lesson_broke() -> None:
     assert f"KeyError: 'at' at {ITEM.file}:7" in found.reasons[0]
 
 
+def test_evidence_that_cannot_be_read_is_this_run_s_trouble() -> None:
+    """What Airflow cannot give back, or gives back as something else, is told; whoever runs beside it goes on."""
+
+    class Broken(Airflow):
+        def xcom(self, *_: Any) -> Any:
+            raise AirflowError("GET", "/xcomEntries/return_value", 500, "numpy.int64 cannot be deserialized")
+
+    class Older(Airflow):
+        def xcom(self, *_: Any) -> Any:
+            return {"version": 0}
+
+    for api, word in ((Broken(None), "numpy.int64"), (Older(None), "version 0")):
+        found = _run(api)
+        assert (found.verdict, found.code) == ("not measured", 4)
+        assert "cannot be read" in found.reasons[0]
+        assert word in found.reasons[0]
+
+
 def test_a_file_that_cannot_be_loaded_is_named() -> None:
     """Airflow's own words of an import error reach the learner, without waiting for the deadline."""
     api = Airflow(None)

@@ -73,6 +73,8 @@ class Measure:
         object.__setattr__(self, "value", tuple(value) if isinstance(value, list) else value)
         if self.at is not None:
             object.__setattr__(self, "at", float(self.at) if math.isfinite(self.at) else None)
+        # Records are arrays: their numbers are not those that Airflow can keep in an XCom.
+        object.__setattr__(self, "curve", tuple((float(at), float(value)) for at, value in self.curve))
 
     def __str__(self) -> str:
         return f"{self.name} {figure(self.value, self.unit)}"

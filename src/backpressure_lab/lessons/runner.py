@@ -7,7 +7,7 @@ import datetime as dt
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from backpressure.airflow import tape
@@ -178,19 +178,28 @@ def _states(api: AirflowClient, item: Item, run_id: str) -> Counter[str]:
 
 def _collect(api: AirflowClient, item: Item, scenario: str, run_id: str, *, state: str, seconds: float) -> Result:
     records = api.task_instances(item.dag_id, run_id)
-    found = api.xcom(item.dag_id, run_id, EVIDENCE_TASK)
-    trouble: tuple[str, ...] = ()
-    if found is None:
-        ended = next((r["state"] for r in records if r["task_id"] == EVIDENCE_TASK), "missing")
-        trouble = (f"the task '{EVIDENCE_TASK}' gave no evidence (its state: {ended}){_last_error(api, item, run_id)}",)
-        evidence = Evidence(scenario=scenario, findings=())
-    else:
-        evidence = Evidence.from_dict(found)
+    evidence, trouble = _evidence(api, item, scenario, run_id, records)
     records += _helpers(api, item, run_id)
     heard = None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, AirflowError):
         heard = tape.Tape.unpacked(api.xcom(item.dag_id, run_id, EVIDENCE_TASK, tape.XCOM_KEY))
     return Result(item, scenario, run_id, state, evidence, seconds, records, trouble, _left(api, run_id), heard)
+
+
+def _evidence(
+    api: AirflowClient, item: Item, scenario: str, run_id: str, records: Sequence[Mapping[str, Any]]
+) -> tuple[Evidence, tuple[str, ...]]:
+    """The lesson's evidence, or why there is none; that is this run's trouble, not that of others beside it."""
+    nothing = Evidence(scenario=scenario, findings=())
+    try:
+        found = api.xcom(item.dag_id, run_id, EVIDENCE_TASK)
+        if found is not None:
+            return Evidence.from_dict(found), ()
+    except (AirflowError, ValueError) as error:
+        return nothing, (f"the evidence of the task '{EVIDENCE_TASK}' cannot be read: {error}",)
+    ended = next((record["state"] for record in records if record["task_id"] == EVIDENCE_TASK), "missing")
+    why = f"(its state: {ended}){_last_error(api, item, run_id)}"
+    return nothing, (f"the task '{EVIDENCE_TASK}' gave no evidence {why}",)
 
 
 def _left(api: AirflowClient, run_id: str) -> tuple[str, ...]:
