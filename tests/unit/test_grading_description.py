@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from backpressure_lab import manifest
-from backpressure_lab.exercises import catalog, facts
+from backpressure_lab.exercises import catalog, facts, submission
 from backpressure_lab.grading import description
 from backpressure_lab.grading.description import DescriptionError, Shape
 from backpressure_lab.grading.shape import shape
+from backpressure_lab.grading.staged import staged
 
 COURSE = manifest.load()
 EXERCISES = [catalog.find(COURSE, exercise.id) for exercise in COURSE.exercises]
@@ -35,13 +37,25 @@ def shaped(path: Path) -> Shape:
     return description.shape(one)
 
 
+def functions(path: Path) -> dict[str, str]:
+    """What each function of a file does, as its text says it: without its decorators and docstring."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = f"{ast.dump(node.args)} {[ast.dump(one) for one in node.body[1:]]}"
+    return found
+
+
 @pytest.mark.parametrize(("files", "path"), ANSWERS, ids=NAMES)
 def test_an_authors_answer_needs_no_trust(files: catalog.Files, path: Path) -> None:
     """Nothing in it is strange to the sandbox, and only code that differs from the starter's is its own."""
     starter, answer = shaped(files.starter), shaped(path)
     assert list(answer.strange(starter)) == []
-    own = files.exercise.id == "106.4" and path.stem not in ("starter", "one_at_a_time")
-    assert answer.own(starter) == (("fetch",) if own else ())
+    (dag,) = submission.load(path).dags
+    tasks: dict[str, Any] = dag.task_dict
+    written, given = functions(path), functions(files.starter)
+    own = {tasks[name].python_callable.__name__ for name in answer.own(starter)}
+    assert own == {name for name in written if written[name] != given[name]}
 
 
 CALL = '@task(pool="partner_calls")'
@@ -77,6 +91,60 @@ def test_what_the_sandbox_cannot_hold_is_named(tmp_path: Path, old: str, new: st
     found = list(shaped(path).strange(shaped(FILES.starter)))
     assert bool(found) == bool(part)
     assert part in "".join(found[:1])
+
+
+SENSOR = """\
+from airflow.sdk import DAG, task
+
+with DAG("waiting", schedule=None):
+
+    @task.sensor(poke_interval=5)
+    def one():
+        return True
+
+    @task.sensor(poke_interval=5)
+    def many(number):
+        return True
+
+    one()
+    many.expand(number=[1, 2])
+"""
+ONE, MANY = "poke_interval=5)\n    def one", "poke_interval=5)\n    def many"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        (ONE, ONE.replace("5)", '5, mode="reschedule")'), []),
+        (ONE, ONE.replace("5)", "1)"), ["one has poke_interval 1.0"]),
+        (ONE, ONE.replace("5)", "5, timeout=9)"), ["one has timeout 9"]),
+        (ONE, ONE.replace("5)", "5, soft_fail=True)"), ["one has soft_fail true"]),
+        (MANY, MANY.replace("5)", '5, mode="reschedule")'), ['many has mode "reschedule"']),
+        (MANY, MANY.replace("5)", "1)"), ["many has poke_interval 1"]),
+    ],
+    ids=["its mode", "its interval", "its timeout", "its failure", "a mapped one's mode", "a mapped one's interval"],
+)
+def test_of_a_sensor_its_mode_is_a_setting(tmp_path: Path, old: str, new: str, parts: list[str]) -> None:
+    """A DAG that is made of the starter takes it over; what else it waits by is the author's."""
+    starter, answer = tmp_path / "starter.py", tmp_path / "answer.py"
+    starter.write_text(SENSOR, encoding="utf-8")
+    answer.write_text(SENSOR.replace(old, new), encoding="utf-8")
+    found = list(shaped(answer).strange(shaped(starter)))
+    assert [part for part, one in zip(parts, found, strict=True) if not one.startswith(part)] == []
+
+
+def test_the_mode_of_a_sensor_reaches_the_dag_that_runs(tmp_path: Path) -> None:
+    """That of the author's file, with the settings of the submission; no other task has one."""
+    starter, wrapper = tmp_path / "starter.py", tmp_path / "token.py"
+    starter.write_text(SENSOR, encoding="utf-8")
+    (dag,) = told(starter)["dags"]
+    tasks = {task.pop("task_id"): task for task in dag["tasks"]}
+    tasks["one"]["mode"] = "reschedule"
+    plan = {"copies": ["copy"], "starter": str(starter), "dag": dag, "tasks": tasks, "pools": {}, "own": []}
+    wrapper.with_suffix(".json").write_text(json.dumps(plan), encoding="utf-8")
+    made: dict[str, Any] = staged(str(wrapper))["copy"].task_dict
+    assert (made["one"].mode, made["one"].reschedule, made["one"].poke_interval) == ("reschedule", True, 5)
+    assert not hasattr(made["many"], "mode")
 
 
 # Code that a task names, and whether the task is then its author's own.
@@ -139,6 +207,8 @@ def changed(**fields: Any) -> dict[str, Any]:
         ({"dags__0__tasks__0__pool_slots": "1"}, "pool_slots is '1'"),
         ({"dags__0__tasks__0__weight_rule": "mine.Rule"}, "weight_rule is 'mine.Rule'"),
         ({"dags__0__tasks__0__pool": ["x"]}, "pool is ['x']"),
+        ({"dags__0__tasks__0__mode": "mine"}, "mode is 'mine'"),
+        ({"dags__0__tasks__0__mode": ["poke"]}, "mode is ['poke']"),
         ({"shapes__0__tasks__call__retries": 10**6}, "retries is 1000000"),
         ({"shapes__0__tasks__call__retry_delay": float("nan")}, "retry_delay is nan"),
         ({"shapes__0__tasks__call__code": 7}, "code is 7"),

@@ -28,7 +28,7 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """A task's settings as Airflow's scheduler gets to know them."""
+    """A task's settings as Airflow's scheduler gets to know them; ``mode`` is a sensor's, and None for other tasks."""
 
     task_id: str
     pool: str
@@ -37,6 +37,7 @@ class TaskFacts:
     weight_rule: str
     max_active_tis_per_dag: int | None
     max_active_tis_per_dagrun: int | None
+    mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def _task(task: Any) -> TaskFacts:
         weight_rule=str(getattr(rule, "value", rule)),
         max_active_tis_per_dag=task.max_active_tis_per_dag,
         max_active_tis_per_dagrun=task.max_active_tis_per_dagrun,
+        mode=getattr(task, "mode", None),
     )
 
 

@@ -15,6 +15,7 @@ _MOST_DAGS, _MOST_TASKS, _MOST_POOLS = 10, 60, 12
 _NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,60}")
 _TEXT = 300
 _RULES = ("absolute", "downstream", "upstream")
+_MODES = (None, "poke", "reschedule")
 _LIMIT = (1, 1000)
 _WEIGHT = 1_000_000
 _OTHER = {"kind": "another kind of task", "upstream": "after other tasks", "inputs": "given other things to do"}
@@ -132,6 +133,9 @@ def _task(told: Any) -> dict[str, Any]:
     rule = _text(found.get("weight_rule"), "weight_rule")
     if rule not in _RULES:
         raise DescriptionError(f"weight_rule is {rule!r}; one of {', '.join(_RULES)} can be graded")
+    mode = found.get("mode")
+    if mode not in _MODES:
+        raise DescriptionError(f"mode is {mode!r:.60}; 'poke' or 'reschedule' can be graded")
     limits = ("max_active_tis_per_dag", "max_active_tis_per_dagrun")
     return {
         "task_id": _text(found.get("task_id"), "task_id"),
@@ -140,6 +144,7 @@ def _task(told: Any) -> dict[str, Any]:
         "priority_weight": _whole(found.get("priority_weight"), "priority_weight", -_WEIGHT, _WEIGHT),
         "weight_rule": rule,
         **{name: None if found.get(name) is None else _whole(found[name], name, *_LIMIT) for name in limits},
+        "mode": mode,
     }
 
 

@@ -22,6 +22,11 @@ _TASK_FIXED = (
     *("retry_policy", "retry_exponential_backoff", "max_retry_delay"),
     *("on_execute_callback", "on_failure_callback", "on_success_callback", "on_retry_callback", "on_skipped_callback"),
 )
+# A sensor's, besides its mode, which can be set where it is not mapped.
+_SENSOR_FIXED = (
+    *("poke_interval", "timeout", "exponential_backoff", "max_wait"),
+    *("soft_fail", "silent_fail", "never_fail"),
+)
 _DAG_FIXED = (
     *("catchup", "dagrun_timeout", "fail_fast", "deadline", "max_consecutive_failed_dag_runs"),
     *("on_failure_callback", "on_success_callback"),
@@ -50,8 +55,15 @@ def _task(task: Any) -> dict[str, Any]:
         "code": digest(function) if isinstance(function, types.FunctionType) else "",
         "retries": task.retries,
         "retry_delay": task.retry_delay.total_seconds(),
-        "fixed": {name: _said(getattr(task, name, None)) for name in _TASK_FIXED},
+        "fixed": {name: _said(getattr(task, name, None)) for name in _TASK_FIXED} | _sensor_fixed(task, mapped=mapped),
     }
+
+
+def _sensor_fixed(task: Any, *, mapped: bool) -> dict[str, str]:
+    """What cannot be changed of a sensor."""
+    if mapped:
+        return {name: _said(task.partial_kwargs.get(name)) for name in (*_SENSOR_FIXED, "mode")}
+    return {name: _said(getattr(task, name, None)) for name in _SENSOR_FIXED}
 
 
 def _inputs(task: Any) -> Any:

@@ -48,6 +48,8 @@ def staged(wrapper: str) -> dict[str, DAG]:
 
 def _set(task: Any, settings: Mapping[str, Any], pools: Mapping[str, str]) -> None:
     for name, value in settings.items():
+        if name == "mode" and not hasattr(task, name):
+            continue  # it is no sensor
         setattr(task, name, timedelta(seconds=value) if name == "retry_delay" else value)
     task.pool = pools.get(settings["pool"], settings["pool"])
 
