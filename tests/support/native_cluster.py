@@ -9,7 +9,6 @@ come from their pip packages.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import shutil
@@ -26,6 +25,7 @@ import redis
 import yaml
 from backpressure.airflow.client import AirflowClient
 from backpressure.airflow.upstream import Upstream
+from support.guard import Guard
 from support.postgres import PostgresServer
 
 from backpressure_lab.cluster import compose, dotenv, places
@@ -34,15 +34,8 @@ from backpressure_lab.stack.ports import free_port
 from backpressure_lab.stack.processes import ProcessId
 
 ROOT = Path(__file__).parents[2]
-_PR_SET_PDEATHSIG = 1
 _HEALTHY_WITHIN = 180.0
 _DONE_WITHIN = 180.0
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this process when the test run is gone, however it went (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 class NativeCluster:
@@ -63,6 +56,7 @@ class NativeCluster:
         self._ports = {address: free_port() for address in places.ADDRESSES.values()}
         self._statsd = free_port(socket.SOCK_DGRAM)
         self._prepare()
+        self._guard = Guard()
 
     def __enter__(self) -> Self:
         return self
@@ -171,7 +165,7 @@ class NativeCluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, and no thread holds a lock here
+                preexec_fn=self._guard.enrol,  # noqa: PLW1509 - writes a line, and no thread holds a lock here
             )
 
     def _start_postgres(self) -> None:
@@ -180,6 +174,7 @@ class NativeCluster:
         settings = given | {"listen_addresses": "127.0.0.1", "port": str(self.port(places.POSTGRES))}
         self.postgres = PostgresServer(settings=settings)
         self.postgres.start()
+        self._guard.enrol(self.postgres.pid)
 
     def wait(self, name: str, number: int = 1) -> None:
         """Wait until a job is done, or a service healthy.
@@ -247,6 +242,7 @@ class NativeCluster:
         self._poll()
         if self.postgres is not None:
             self.postgres.remove()
+        self._guard.close()
         shutil.rmtree(self.home / "var" / "airflow", ignore_errors=True)
 
     def _poll(self) -> None:

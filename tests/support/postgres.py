@@ -68,6 +68,11 @@ class PostgresServer:
         """Whether the server process is alive."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """The server process, which leads a session of its own; None before its start."""
+        return self._process.pid if self._process else None
+
     def start(self) -> Self:
         """Initialises the data folder when there is none, starts the server and waits until it answers."""
         if not self._data.exists():
@@ -76,7 +81,9 @@ class PostgresServer:
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command = [*self._prefix, str(self._bin / "postgres"), "-D", str(self._data), "-k", str(self.folder), *options]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **self._as_user())
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **self._as_user()
+            )
         self._wait_until_ready()
         return self
 
