@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from pathlib import Path
@@ -52,3 +53,12 @@ def test_what_cannot_be_one_is_refused(course: Course, number: str, title: str) 
     with pytest.raises(LabError):
         authoring.new(course, number, title, catalog.find(course, "14.1"))
     assert (course.root / "course.toml").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize("exercise", manifest.load().exercises, ids=lambda exercise: exercise.id)
+def test_each_check_draws_other_work(exercise: manifest.Exercise) -> None:
+    """Whatever its module defines, it loads; an answer that knows one check's work does not know the next one's."""
+    files = catalog.Files(exercise, ROOT / exercise.folder)
+    first, again, second = (files.draw(random.Random(seed)) for seed in (1, 1, 2))  # noqa: S311 - no secret
+    assert first == again
+    assert first.items != second.items

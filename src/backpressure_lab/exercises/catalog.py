@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,7 @@ class Files:
         if spec is None or spec.loader is None:
             raise LabError(f"{path} cannot be loaded.\nRestore it from the repository.")
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses look for the module of a class
         spec.loader.exec_module(module)
         return module
 
