@@ -59,6 +59,7 @@ def test_what_cannot_be_one_is_refused(course: Course, number: str, title: str) 
 def test_each_check_draws_other_work(exercise: manifest.Exercise) -> None:
     """Whatever its module defines, it loads; an answer that knows one check's work does not know the next one's."""
     files = catalog.Files(exercise, ROOT / exercise.folder)
-    first, again, second = (files.draw(random.Random(seed)) for seed in (1, 1, 2))  # noqa: S311 - no secret
+    told = facts.Facts(facts.DagFacts(files.dag_id, 16, 16, ()), ())
+    first, again, second = (files.draw(random.Random(seed), told) for seed in (1, 1, 2))  # noqa: S311 - no secret
     assert first == again
-    assert first.items != second.items
+    assert (first.items, first.conf) != (second.items, second.conf)

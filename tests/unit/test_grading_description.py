@@ -38,12 +38,22 @@ def shaped(path: Path) -> Shape:
 
 
 def functions(path: Path) -> dict[str, str]:
-    """What each function of a file does, as its text says it: without its decorators and docstring."""
-    found = {}
+    """What each function of a file does, as its text says it: without its decorators and docstring.
+
+    What a function names of the file's other functions is a part of what it does.
+    """
+    nodes = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef):
-            found[node.name] = f"{ast.dump(node.args)} {[ast.dump(one) for one in node.body[1:]]}"
-    return found
+            nodes[node.name] = node
+
+    def text(name: str, above: tuple[str, ...] = ()) -> str:
+        node = nodes[name]
+        own = f"{ast.dump(node.args)} {[ast.dump(one) for one in node.body[1:]]}"
+        named = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)} & nodes.keys() - {name, *above}
+        return " ".join([own, *(text(other, (name, *above)) for other in sorted(named))])
+
+    return {name: text(name) for name in nodes}
 
 
 @pytest.mark.parametrize(("files", "path"), ANSWERS, ids=NAMES)
@@ -54,8 +64,9 @@ def test_an_authors_answer_needs_no_trust(files: catalog.Files, path: Path) -> N
     (dag,) = submission.load(path).dags
     tasks: dict[str, Any] = dag.task_dict
     written, given = functions(path), functions(files.starter)
+    every = {task.python_callable.__name__ for task in tasks.values() if hasattr(task, "python_callable")}
     own = {tasks[name].python_callable.__name__ for name in answer.own(starter)}
-    assert own == {name for name in written if written[name] != given[name]}
+    assert own == {name for name in every if written[name] != given[name]}
 
 
 CALL = '@task(pool="partner_calls")'
@@ -195,6 +206,9 @@ def changed(**fields: Any) -> dict[str, Any]:
         ({"pools__0__include_deferred": "no"}, "include_deferred is 'no'"),
         ({"pools": [{}] * 50}, "POOLS: 50 of them"),
         ({"pools": {}}, "POOLS is no list"),
+        ({"answers": []}, "ANSWERS must be a dict"),
+        ({"answers": {"cause": {"x": 1}}}, "ANSWERS['cause'] must be a text"),
+        ({"answers": {"cause": "x" * 10_000}}, "ANSWERS['cause'] must be a text"),
         ({"dags": None}, "dags is no list"),
         ({"dags": [], "shapes": [{}]}, "0 DAGs and 1 shapes"),
         ({"dags__0": "x"}, "of a DAG has no form"),

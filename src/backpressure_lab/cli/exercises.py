@@ -16,6 +16,8 @@ from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.predictions import Predictions
 from backpressure_lab.exercises.progress import Progress
+from backpressure_lab.files import write_text
+from backpressure_lab.render.seen import page
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 
@@ -49,16 +51,18 @@ def check(ref: str, *, file: Path | None, as_json: bool, url: str | None = None)
         step = progress[files.exercise.id]
         status = "passed" if found.passed or step.status == "passed" else "started"
         progress.change(files.exercise.id, status=status, checks=step.checks + 1)
+    if found.seen:
+        write_text(workspace.records(layout.work, files), page(found.seen, files.exercise.title))
     if as_json:
         print(json.dumps(found.as_json(), indent=1))
     else:
-        _show(console, files, found)
-        if found.tier == "live" and (said := Predictions(layout.work).reveal(files.exercise.id, found.records)):
+        _show(console, files, found, near(workspace.records(layout.work, files)))
+        if found.seen and (said := Predictions(layout.work).reveal(files.exercise.id, found.seen.records)):
             console.print(said)
     return found.code
 
 
-def _show(console: Console, files: catalog.Files, found: verdict.Verdict) -> None:
+def _show(console: Console, files: catalog.Files, found: verdict.Verdict, records: Path) -> None:
     tiers = [("the file", found.tier == "live" or not found.messages), ("the run", found.passed)]
     for name, good in tiers[: 2 if found.tier == "live" else 1]:
         console.print(Text(f"{'✓' if good else '✗'} {name}", style="green" if good else "red"))
@@ -71,7 +75,8 @@ def _show(console: Console, files: catalog.Files, found: verdict.Verdict) -> Non
         again = f"./lab solution {number}"
         console.print(f"\nPassed, {found.seconds:.0f} s.  Compare: {again}   Go on: ./lab next", highlight=False)
     else:
-        console.print(f"\nNot yet.  Stuck? ./lab hint {number}", highlight=False)
+        look = f"  What was seen: {records}" if found.seen else ""
+        console.print(f"\nNot yet.{look}  Stuck? ./lab hint {number}", highlight=False)
 
 
 def hint(ref: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import random
 import re
 import sys
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 
 from backpressure_lab.errors import LabError
-from backpressure_lab.exercises.seen import Draw, Judge
+from backpressure_lab.exercises.facts import Facts
+from backpressure_lab.exercises.messages import Message
+from backpressure_lab.exercises.seen import Judge, Load
 from backpressure_lab.manifest import Course, Exercise
 
 HINTS = 3
@@ -66,11 +70,17 @@ class Files:
         spec.loader.exec_module(module)
         return module
 
-    @property
-    def draw(self) -> Draw:
-        """What the runs of a check are given to do."""
-        drawing: Draw = self._check.draw
-        return drawing
+    def draw(self, source: random.Random, facts: Facts) -> Load:
+        """What the runs of a check are given to do; ``draw`` of check.py may ask for the file's facts, too."""
+        drawing = self._check.draw
+        given = (source, facts)
+        load: Load = drawing(*given[: len(inspect.signature(drawing).parameters)])
+        return load
+
+    def read(self, facts: Facts) -> list[Message]:
+        """What is wrong with the file before it runs; only a check.py with a function ``read`` has something to say."""
+        reading = getattr(self._check, "read", None)
+        return list(reading(facts)) if reading else []
 
     @property
     def judge(self) -> Judge:

@@ -11,11 +11,13 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from backpressure.pools import PoolSpec
+
+from backpressure_lab.exercises import answers
 
 MEGABYTE = 1 << 20
 _LIMITS = {
@@ -56,10 +58,11 @@ class DagFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it; ``pools`` are those that the file describes."""
+    """All of it; ``pools`` are those that the file describes, ``answers`` what it answers in words."""
 
     dag: DagFacts
     pools: tuple[PoolSpec, ...]
+    answers: answers.Answers = field(default_factory=dict)
 
     def pool(self, name: str) -> PoolSpec | None:
         """The pool of this name."""
@@ -70,7 +73,8 @@ class Facts:
         """From what the process has printed."""
         dag = told["dag"]
         tasks = tuple(TaskFacts(**task) for task in dag["tasks"])
-        return cls(DagFacts(**{**dag, "tasks": tasks}), tuple(PoolSpec(**pool) for pool in told["pools"]))
+        pools = tuple(PoolSpec(**pool) for pool in told["pools"])
+        return cls(DagFacts(**{**dag, "tasks": tasks}), pools, told["answers"])
 
 
 def describe(path: Path, shaped: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -85,7 +89,11 @@ def describe(path: Path, shaped: Callable[[Any], dict[str, Any]] | None = None) 
     dags = [_dag(dag) for dag in loaded.dags]
     if not isinstance(loaded.pools, list | tuple) or not all(isinstance(pool, PoolSpec) for pool in loaded.pools):
         return {"trouble": f"POOLS must be a list of PoolSpec, got {loaded.pools!r:.200}", "line": None}
-    told = {"dags": dags, "pools": [asdict(pool) for pool in loaded.pools]}
+    try:
+        answered = answers.checked(loaded.answers)
+    except ValueError as error:
+        return {"trouble": str(error), "line": None}
+    told = {"dags": dags, "pools": [asdict(pool) for pool in loaded.pools], "answers": answered}
     return told if shaped is None else {**told, "shapes": [shaped(dag) for dag in loaded.dags]}
 
 

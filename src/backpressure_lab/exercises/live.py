@@ -120,7 +120,8 @@ def _staged(lab: Lab, play: Play, facts: Facts, load: Load) -> Iterator[Stage]:
     plan = stage.wrapper.with_suffix(".json")
     try:
         for pool in facts.pools:
-            pools.ensure(api, replace(pool, name=stage.pools[pool.name]))
+            slots = load.slots.get(pool.name, pool.slots)
+            pools.ensure(api, replace(pool, name=stage.pools[pool.name], slots=slots))
         write_text(copy, play.text)
         lanes = list(stage.lanes.values())
         source = f"../{copy.parent.name}/{copy.name}"
@@ -195,7 +196,7 @@ def _trigger(stage: Stage, load: Load) -> None:
     for dag_id in stage.copies:
         for number in range(load.runs):
             items = {name: lists[number] for name, lists in load.items.items()}
-            stage.api.trigger(dag_id, f"check-{number}", conf={**stage.lanes, **items})
+            stage.api.trigger(dag_id, f"check-{number}", conf={**load.conf, **stage.lanes, **items})
     for dag_id in stage.copies:
         stage.api.pause(dag_id, paused=False)
 
@@ -234,7 +235,9 @@ def _seen(stage: Stage, facts: Facts, load: Load, begun: Mapping[str, float], *,
         with stage.upstream(lane) as upstream:
             logs[lane] = upstream.log(since)
     errors = [_error(stage, record) for record in records if record["state"] == "failed"]
-    return Seen(facts, load, records, _runs(stage), logs, time.time(), over=over, errors=errors)
+    states = {name: pools.status(stage.api, own) for name, own in stage.pools.items()}
+    slots = {name: state.slots for name, state in states.items() if state}
+    return Seen(facts, load, records, _runs(stage), logs, time.time(), over=over, errors=errors, pools=slots)
 
 
 def _error(stage: Stage, record: Mapping[str, Any]) -> str:

@@ -30,6 +30,9 @@ class Load:
         asked: param of ``items`` → lane and path that each number must be asked for, once.
         copies: how many DAGs of the submission run at once, as two teams would have them.
         runs: how many runs each has, created at once.
+        conf: param → what every run is given besides.
+        sealed: what only the judge is told.
+        slots: pool → slots that it has, whatever the file says: what somebody has changed by hand.
     """
 
     lanes: Mapping[str, Mapping[str, Any]]
@@ -37,6 +40,9 @@ class Load:
     asked: Mapping[str, tuple[str, str]]
     copies: int = 1
     runs: int = 1
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    sealed: Any = None
+    slots: Mapping[str, int] = field(default_factory=dict)
 
 
 def drawn(source: random.Random, count: int) -> list[int]:
@@ -68,6 +74,8 @@ class Seen:
         logs: lane → the upstream's log of it.
         now: when all this was read.
         over: whether all runs had ended by then.
+        errors: what the logs of failed tasks say of their ends.
+        pools: pool → slots, as Airflow had them.
     """
 
     facts: Facts
@@ -78,6 +86,7 @@ class Seen:
     now: float
     over: bool = True
     errors: Sequence[str] = field(default=())
+    pools: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def work(self) -> Timeline:
@@ -120,7 +129,6 @@ class Seen:
         return int(np.sum(work.task_id.isin(task_ids) & (work.scheduled <= at) & ~(work.queued <= at)))
 
 
-Draw = Callable[[random.Random], Load]
 Judge = Callable[[Seen], Iterable[Message]]
 
 

@@ -89,7 +89,7 @@ def _one(path: Path, dag_id: str, told: dict[str, Any]) -> Facts:
         raise RefusedError("two_dags", f"{path.name} defines {len(names)} DAGs, {listed}; one is asked for")
     if names != [dag_id]:
         raise RefusedError("wrong_dag_id", f"the DAG is called {names[0]!r}, not {dag_id!r}")
-    return Facts.from_json({"dag": told["dags"][0], "pools": told["pools"]})
+    return Facts.from_json({"dag": told["dags"][0], "pools": told["pools"], "answers": told["answers"]})
 
 
 def _pools(facts: Facts) -> Iterator[Message]:

@@ -18,10 +18,11 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a file defines: its DAGs, in no order, and the value of ``POOLS``, if there is one."""
+    """What a file defines: its DAGs, in no order, and the values of ``POOLS`` and ``ANSWERS``, if there are any."""
 
     dags: tuple[DAG, ...]
     pools: Any
+    answers: Any
 
 
 def load(path: Path) -> Loaded:
@@ -46,7 +47,8 @@ def load(path: Path) -> Loaded:
         registered = {(dag, where) for dag, where in DagContext.autoregistered_dags if where is module}
         DagContext.autoregistered_dags -= registered
     dags = [*(value for value in vars(module).values() if isinstance(value, DAG)), *(dag for dag, _ in registered)]
-    return Loaded(tuple({id(dag): dag for dag in dags}.values()), getattr(module, "POOLS", []))
+    every = tuple({id(dag): dag for dag in dags}.values())
+    return Loaded(every, getattr(module, "POOLS", []), getattr(module, "ANSWERS", {}))
 
 
 def staged(wrapper: str) -> dict[str, DAG]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from backpressure_lab.exercises.catalog import Files
 from backpressure_lab.exercises.facts import Facts
 from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.messages import Message
+from backpressure_lab.exercises.seen import Seen
 
 Tier = Literal["static", "live"]
 
@@ -26,7 +26,7 @@ class Verdict:
     Attributes:
         tier: how far it came; a file that fails the static tier is not run.
         messages: what is wrong; none when the exercise is passed.
-        records: the task instances of the live tier, as Airflow lists them.
+        seen: of the live tier.
     """
 
     exercise: str
@@ -34,7 +34,7 @@ class Verdict:
     tier: Tier
     messages: tuple[Message, ...]
     seconds: float
-    records: Sequence[Mapping[str, Any]] = field(repr=False, default=())
+    seen: Seen | None = field(repr=False, default=None)
 
     @property
     def passed(self) -> bool:
@@ -62,6 +62,8 @@ def first_tier(files: Files, path: Path) -> tuple[Facts | None, Verdict]:
     """The static tier: the file's facts, and a verdict that is final where it has messages."""
     started = time.monotonic()
     facts, messages = static.check(path, files.dag_id)
+    if facts is not None and not messages:
+        messages = files.read(facts)
     return facts, Verdict(files.exercise.id, path, "static", tuple(messages), time.monotonic() - started)
 
 
@@ -80,6 +82,6 @@ def second_tier(files: Files, path: Path, facts: Facts, lab: Lab, source: random
     """
     started = time.monotonic()
     play = live.Play(path.read_text(encoding="utf-8"))
-    found = live.watch(lab, play, facts, files.draw(source or random.SystemRandom()))
+    found = live.watch(lab, play, facts, files.draw(source or random.SystemRandom(), facts))
     messages = (*files.judge(found), *seen.general(found))
-    return Verdict(files.exercise.id, path, "live", messages, time.monotonic() - started, found.records)
+    return Verdict(files.exercise.id, path, "live", messages, time.monotonic() - started, found)

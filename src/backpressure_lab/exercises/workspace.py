@@ -15,6 +15,11 @@ def path(work: Path, files: Files) -> Path:
     return work / f"{files.dag_id}.py"
 
 
+def records(work: Path, files: Files) -> Path:
+    """What was seen of the exercise's last run: a page beside the learner's file."""
+    return path(work, files).with_suffix(".seen.md")
+
+
 def start(work: Path, files: Files) -> tuple[Path, bool]:
     """Put the starter into ``work/`` unless the learner has a file there; says where, and whether it is new."""
     target = path(work, files)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backpressure_lab.exercises import answers
+
 _MOST_DAGS, _MOST_TASKS, _MOST_POOLS = 10, 60, 12
 _NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,60}")
 _TEXT = 300
@@ -90,7 +92,11 @@ def checked(told: Mapping[str, Any]) -> dict[str, Any]:
         names = sorted(task["task_id"] for task in dag["tasks"])
         if names != sorted(shape(one).tasks) or len(set(names)) < len(names):
             raise DescriptionError("settings and shapes of different tasks")
-    return {"dags": dags, "pools": pools, "shapes": shapes}
+    try:
+        answered = answers.checked(told.get("answers", {}))
+    except ValueError as error:
+        raise DescriptionError(str(error)[:_TEXT]) from None
+    return {"dags": dags, "pools": pools, "answers": answered, "shapes": shapes}
 
 
 def shape(told: Any) -> Shape:

@@ -57,6 +57,8 @@ def first(submission: Submission, path: Path, *, trusted: bool) -> tuple[Describ
         return told
 
     facts, messages = static.check(path, submission.exercise.dag_id, None if trusted else tell)
+    if facts is not None and not messages:
+        messages = submission.exercise.read(facts)
     described = None
     if facts is not None and not messages:
         described = Described(facts) if trusted else _held(submission.exercise, facts, shapes[0], messages)
@@ -136,7 +138,7 @@ def second(submission: Submission, found: Described, lab: Lab, source: random.Ra
     if submission.text is None:
         raise LabError(f"{submission.name} was not read.")
     play = live.Play(submission.text) if found.shape is None else _play(submission, submission.text, found, found.shape)
-    happened = live.watch(lab, play, found.facts, exercise.draw(source))
+    happened = live.watch(lab, play, found.facts, exercise.draw(source, found.facts))
     messages = (*exercise.judge(happened), *seen.general(happened))
     grade = wrong(submission, "live", messages, time.monotonic() - started)
     return Grade(submission, grade.verdict, "live", grade.messages, figures(happened), grade.seconds)
