@@ -1,6 +1,6 @@
 """# 106.2.5 Deferrable operators for efficiency
 
-**Purpose.** Free resources with deferrables: six polls, each of a job that takes six seconds, in a pool of two slots.
+**Purpose.** Free resources with deferrables: four polls, each of a job that takes ten seconds, in a pool of two slots.
 
 **What to watch.** A poll starts its job, is *deferred*, and gives its slot to the next: soon all of them wait in the
 triggerer, which is one process, and none in a worker. When its job is done, a poll becomes *scheduled* again and needs
@@ -10,7 +10,7 @@ two more, `reference`, wait in a worker and say what a poll costs that way.
 **Expected behaviour.** Better resource utilization: the pool's slots are held for the work and not for the wait. Each
 poll pays for it with a second start of a process, so short waits are not worth it.
 
-**Scenario `sync`.** The same operator, with `deferrable=False`: two polls wait in workers, and four wait for them.
+**Scenario `sync`.** The same operator, with `deferrable=False`: two polls wait in workers, and two wait for them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from backpressure.measures import duration, starts
 from backpressure.measures.samples import fall, integral, most, reading, share
 
 POOL, KEEPING_POOL = "deferrable_polls", "deferrable_keeping"
-POLLS, FEW, SLOTS = 6, 2, 2
-JOB = {"lane": "deferrable_efficiency", "name": "report", "seconds": 6.0}
+POLLS, FEW, SLOTS = 4, 2, 2
+JOB = {"lane": "deferrable_efficiency", "name": "report", "seconds": 10.0}
 # A task that is resumed before the scheduler has heard that its first process ended is taken for one that died.
 AGAIN = {"retries": 1, "retry_delay": timedelta(0)}
 

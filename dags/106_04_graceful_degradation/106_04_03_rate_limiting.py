@@ -93,8 +93,8 @@ with DAG(
         )
         yield finding(
             "Token bucket patterns",
-            "the burst is used, and in no interval, however long, do more calls arrive than burst + rate * length",
-            (arrivals(one, 0.5, "calls of key one in 0.5 s") >= KNOWN.burst)
+            "half of the burst at least is used, and in no interval do more calls arrive than burst + rate * length",
+            (arrivals(one, PERIOD, "calls of key one in 2 s") >= KNOWN.limit * PERIOD + KNOWN.burst / 2)
             & (arrivals_above(one, KNOWN.limit, KNOWN.burst, "calls above burst + rate * length") <= room),
         )
         yield finding(
