@@ -167,6 +167,66 @@ def test_a_bulkhead_follows_the_limit(storage: Storage) -> None:
         pytest.fail("two were let in at once")
 
 
+def _window_during_a_wait(monkeypatch: pytest.MonkeyPatch, limit: AdaptiveLimit, *, dropped: bool) -> None:
+    """Whenever somebody sleeps, a second goes by and a call ends, in time or not: each but the first ends a window."""
+    clock = clock_of(limit.storage)
+
+    def sleep(_: float) -> None:
+        clock.advance(1)
+        limit.record(0.1, dropped=dropped)
+
+    async def sleep_async(seconds: float) -> None:
+        sleep(seconds)
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    monkeypatch.setattr(clock, "sleep_async", sleep_async)
+
+
+def test_who_waits_is_let_in_when_the_limit_has_grown(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second call waits for the limit of 1 to become 2, not for the first one's end."""
+    limit = AdaptiveLimit("partner_x", storage, algorithm=AIMD(initial=1), window=0.5)
+    bulkhead = AdaptiveBulkhead(limit)
+    with bulkhead.hold():
+        _window_during_a_wait(monkeypatch, limit, dropped=False)
+        with bulkhead.hold(timeout=10):
+            assert (limit.limit, bulkhead.bulkhead.count()[0]) == (2, 2)
+
+
+def test_coroutines_that_wait_are_let_in_when_the_limit_has_grown(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asynchronous twin looks the limit up as often."""
+
+    async def main() -> None:
+        limit = AdaptiveLimit("partner_x", storage, algorithm=AIMD(initial=1), window=0.5)
+        bulkhead = AdaptiveBulkhead(limit)
+        async with bulkhead.hold_async():
+            _window_during_a_wait(monkeypatch, limit, dropped=False)
+            async with bulkhead.hold_async(timeout=10):
+                assert (await limit.limit_async(), (await bulkhead.bulkhead.count_async())[0]) == (2, 2)
+
+    asyncio.run(main())
+
+
+def test_who_waits_is_not_let_in_by_a_limit_of_before(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit falls from 2 to 1 while two calls go on and a third waits: one end makes no room."""
+    limit = AdaptiveLimit("partner_x", storage, algorithm=AIMD(initial=2, backoff=0.5), window=0.5)
+    bulkhead = AdaptiveBulkhead(limit)
+    with bulkhead.hold():
+        ends = bulkhead.bulkhead.acquire()
+        _window_during_a_wait(monkeypatch, limit, dropped=True)
+        slept = clock_of(storage).sleep
+
+        def sleep(seconds: float) -> None:
+            slept(seconds)
+            if limit.limit == 1:
+                ends.release()
+
+        monkeypatch.setattr(clock_of(storage), "sleep", sleep)
+        with pytest.raises(BulkheadFullError, match="among 1"), bulkhead.hold(timeout=10):
+            pytest.fail("let in by the limit of before")
+
+
 def test_a_bulkhead_follows_the_limit_in_coroutines(storage: Storage) -> None:
     """The asynchronous twin holds and records the same."""
 

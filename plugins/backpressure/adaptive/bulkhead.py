@@ -8,6 +8,7 @@ from backpressure.bulkhead import Bulkhead
 from backpressure.clock import seconds
 from backpressure.errors import StorageError
 from backpressure.retry.failure import http_status
+from backpressure.storage.steps import Steps
 
 OVERLOAD_STATUS = frozenset({408, 429, 503, 504})
 """HTTP statuses by which a server says that it has too much to do."""
@@ -18,13 +19,26 @@ def is_overload(exception: BaseException) -> bool:
     return isinstance(exception, TimeoutError) or http_status(exception) in OVERLOAD_STATUS
 
 
+class _Learned(Bulkhead):
+    """A bulkhead that looks the limit up before each attempt."""
+
+    def __init__(self, adaptive: AdaptiveLimit, lease: float) -> None:
+        super().__init__(adaptive.name, max(1, int(adaptive.algorithm.initial)), adaptive.storage, lease=lease)
+        self._adaptive = adaptive
+
+    def _current_limit(self, timeout: float | None) -> Steps[int]:
+        self.limit = yield from self._adaptive.look_up(timeout)
+        return self.limit
+
+
 class AdaptiveBulkhead:
     """At most as many calls at once, over all processes, as the other side has been found to bear.
 
         with adaptive.hold(timeout=60):
             ...
 
-    A call costs five statements; it is meant for calls that take many times as long.
+    Who waits goes by the limit as it is at each attempt, not by that of when he came. A call costs five statements, and
+    two more for each further attempt; it is meant for calls that take many times as long.
 
     Args:
         adaptive: The limit and how it is learned; the bulkhead takes its name and storage.
@@ -41,7 +55,7 @@ class AdaptiveBulkhead:
         is_overload: Callable[[BaseException], bool] = is_overload,
     ) -> None:
         self.adaptive = adaptive
-        self.bulkhead = Bulkhead(adaptive.name, max(1, int(adaptive.algorithm.initial)), adaptive.storage, lease=lease)
+        self.bulkhead: Bulkhead = _Learned(adaptive, lease)
         self._is_overload = is_overload
 
     @contextlib.contextmanager
@@ -52,7 +66,6 @@ class AdaptiveBulkhead:
             BulkheadFullError: None came free within `timeout` seconds.
             StorageError: The storage could not be asked.
         """
-        self.bulkhead.limit = self.adaptive.limit
         with self.bulkhead.acquire(timeout=timeout):
             inflight = max(1, self.bulkhead.count()[0])
             began = self._now_ns()
@@ -69,7 +82,6 @@ class AdaptiveBulkhead:
     @contextlib.asynccontextmanager
     async def hold_async(self, *, timeout: float | None = None) -> AsyncIterator[None]:  # noqa: ASYNC109 - bounds a queue
         """Wait for a permit and hold it for the length of the block; see `hold`."""
-        self.bulkhead.limit = await self.adaptive.limit_async()
         async with await self.bulkhead.acquire_async(timeout=timeout):
             inflight = max(1, (await self.bulkhead.count_async())[0])
             began = self._now_ns()

@@ -9,6 +9,7 @@ from backpressure.adaptive.transitions import READ, REVISE, SAMPLE
 from backpressure.checks import check_count, check_name, check_number, check_seconds
 from backpressure.clock import NANOSECONDS, seconds
 from backpressure.storage.protocol import Argument, Result, Storage
+from backpressure.storage.steps import Ask, Steps, perform, perform_async
 
 if TYPE_CHECKING:
     from backpressure.events import Listener
@@ -57,11 +58,15 @@ class AdaptiveLimit:
     @property
     def limit(self) -> int:
         """Calls that may be under way at once, over all processes."""
-        return self._whole(self.storage.run(READ, (self.name,)))
+        return perform(self.storage, self.look_up())
 
     async def limit_async(self) -> int:
         """Calls that may be under way at once, over all processes."""
-        return self._whole(await self.storage.run_async(READ, (self.name,)))
+        return await perform_async(self.storage, self.look_up())
+
+    def look_up(self, timeout: float | None = None) -> Steps[int]:
+        """Calls that may be under way at once, as a step of a longer procedure."""
+        return self._whole((yield Ask(READ, (self.name,), (), timeout)))
 
     def record(self, latency: float, *, dropped: bool = False, inflight: int | None = None) -> None:
         """Tell how a call ended.

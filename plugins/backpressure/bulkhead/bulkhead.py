@@ -159,8 +159,9 @@ class Bulkhead:
         try:
             while True:
                 patience = 0 if timeout == 0 else math.ceil((PATIENCE + 4 * pause) * NANOSECONDS)
+                limit = yield from self._current_limit(storage_timeout(left))
                 asked = clock.monotonic_ns()
-                who = (token, tenant.encode(), weight, cost, self.limit, self.lease_ns, patience, arrival)
+                who = (token, tenant.encode(), weight, cost, limit, self.lease_ns, patience, arrival)
                 granted, arrival, ahead, first_end = yield Ask(ACQUIRE, self.keys, who, storage_timeout(left))
                 waited = (clock.monotonic_ns() - started) / NANOSECONDS
                 queued = patience > 0
@@ -178,6 +179,11 @@ class Bulkhead:
                 with contextlib.suppress(StorageError):
                     yield Ask(RELEASE, self.keys, (token,), LEAVE_WITHIN)
             raise
+
+    def _current_limit(self, timeout: float | None) -> Steps[int]:  # noqa: ARG002 - for limits that are looked up
+        """The permits that there are now, asked before each attempt."""
+        yield from ()
+        return self.limit
 
     def _tell(self, cost: int, waited: float) -> None:
         if self._listeners:
