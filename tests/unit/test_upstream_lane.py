@@ -161,6 +161,19 @@ def test_an_outage_refuses_arrivals_and_those_who_wait() -> None:
     assert arrive(lane, 8).outcome is not Outcome.REFUSE
 
 
+def test_an_outage_can_begin_with_the_first_request() -> None:
+    """However late that comes, it meets an outage of full length, and everybody is told when it ends."""
+    lane = lane_with(outage_first=4.0, capacity=None)
+    refused = [arrive(lane, after, key) for after, key in ((30, "a"), (31.5, "b"), (33.9, "a"))]
+    assert {(one.outcome, one.status, one.reason) for one in refused} == {(Outcome.REFUSE, 503, "outage")}
+    assert [one.retry_after for one in refused] == pytest.approx([4.0, 2.5, 0.1])
+    assert [arrive(lane, after).outcome for after in (34, 90)] == [Outcome.SERVE] * 2
+    lane.configure({"outage_first": 2.0}, T0 + 100)
+    assert arrive(lane, 200).retry_after == 2.0
+    lane.reset(T0 + 201)
+    assert arrive(lane, 201).outcome is Outcome.SERVE
+
+
 def test_an_outage_without_a_known_end_tells_a_default_wait() -> None:
     """Retry-After is told even when nobody knows the end."""
     assert arrive(lane_with(outage=True)).retry_after == 1.0

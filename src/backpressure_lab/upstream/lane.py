@@ -118,6 +118,7 @@ class Lane:
         self._serving = 0
         self._open = 0
         self._touched = now
+        self._first: float  # when the first request came; NaN before
         self._restart_counters()
 
     @property
@@ -178,7 +179,9 @@ class Lane:
         self._touched = now
         self._open += 1
         settings = self.settings
-        if settings.outage:
+        if math.isnan(self._first):
+            self._first = now
+        if self._is_out(now):
             return Decision(Outcome.REFUSE, status=503, retry_after=self._outage_ends(now), reason="outage")
         state = self._key(key)
         exposed = settings.fault_keys is None or key in settings.fault_keys
@@ -197,7 +200,7 @@ class Lane:
     def resume(self, key: str, now: float, wake: Callable[[], None]) -> Decision:
         """Decide about a request that has hung and is now to be answered."""
         self.advance(now)
-        if self.settings.outage:
+        if self._is_out(now):
             return Decision(Outcome.REFUSE, status=503, retry_after=self._outage_ends(now), reason="outage")
         return self._admit(key, exposed=True, now=now, wake=wake)
 
@@ -237,6 +240,8 @@ class Lane:
         for key in self._keys.values():
             key.dropped = 0 if "drop_first" in names else key.dropped
             key.hung = 0 if "hang_first" in names else key.hung
+        if "outage_first" in names:
+            self._first = math.nan
         if "seed" in names:
             self._random = random.Random(self.settings.seed)  # noqa: S311  # service times, no secret
         self._settle(now)
@@ -274,7 +279,12 @@ class Lane:
             return DEFAULT_RETRY_AFTER
         return (len(self._waiting) + 1) * settings.service_time * settings.slow / settings.capacity
 
+    def _is_out(self, now: float) -> bool:
+        return self.settings.outage or now < self._first + self.settings.outage_first
+
     def _outage_ends(self, now: float) -> float:
+        if not self.settings.outage:
+            return self._told(self._first + self.settings.outage_first - now, now)
         change = self.weather.next_change()
         return self._told(DEFAULT_RETRY_AFTER if change is None else change - now, now)
 
@@ -298,5 +308,6 @@ class Lane:
         return state
 
     def _restart_counters(self) -> None:
+        self._first = math.nan
         self._drops, self._hangs, self._errors = _Share(_GOLDEN), _Share(_SQRT2), _Share(_SQRT3)
         self._random = random.Random(self.settings.seed)  # noqa: S311  # service times, no secret

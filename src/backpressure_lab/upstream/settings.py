@@ -40,8 +40,10 @@ class Settings:
         queue_limit: requests that may wait for capacity; beyond it 503. None is without limit.
         slow: factor on service_time, for requests whose service starts while it is in force.
         outage: every request, waiting ones included, is refused with 503 at once.
+        outage_first: seconds of outage that begin with the lane's first request, so that whoever calls meets it.
         retry_after: seconds to tell with a 503; None tells the estimated wait (in an outage, the time until the next
-            scheduled change), "recovery" always tells the time until the next scheduled change.
+            scheduled change, or until outage_first is over), "recovery" always tells the time until the next scheduled
+            change.
         retry_after_format: "seconds" or "date", the two forms of Retry-After in RFC 9110.
         error: share of requests that are served and answered with error_status.
         error_status: 500 to 599.
@@ -67,6 +69,7 @@ class Settings:
     queue_limit: int | None = 100
     slow: float = 1.0
     outage: bool = False
+    outage_first: float = 0.0
     retry_after: float | Literal["recovery"] | None = None
     retry_after_format: Literal["seconds", "date"] = "seconds"
     error: float = 0.0
@@ -127,6 +130,7 @@ RULES: dict[str, Rule] = {
     "queue_limit": number(0, 100_000, None, whole=True),
     "slow": number(0.01, 1000),
     "outage": flag,
+    "outage_first": number(0, 3600, unit=" s"),
     "retry_after": number(0, _DAY, None, "recovery", unit=" s"),
     "retry_after_format": choice("seconds", "date"),
     "error": number(0, 1),
