@@ -9,6 +9,7 @@ import httpx
 import pytest
 from backpressure.airflow import connection, upstream
 from backpressure.limiter.operations import GCRA_TAKE
+from backpressure.retry.budget import CHANGE
 from backpressure.storage import Argument, MemoryStorage, Operation, Result
 
 from backpressure_lab import manifest
@@ -100,6 +101,13 @@ def test_names_of_limits_are_the_checks_own(broker: Broker, storage: Noting) -> 
     """Two checks never share a limit, whatever they call it."""
     assert broker.answer(applied())["result"][0] is True
     assert storage.keys == ["token/x"]
+
+
+def test_a_retry_budget_is_the_checks_own(broker: Broker, storage: Noting) -> None:
+    """Tokens are put in and taken out as without a sandbox, under a name that no other check has."""
+    spend = applied(operation=CHANGE.name, arguments=[-1.0, 1.0, 0.0])
+    assert [broker.answer(spend)["result"] for _ in range(2)] == [[True, 0.0], [False, 0.0]]
+    assert storage.keys == ["token/x"] * 2
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from backpressure.airflow.upstream import Reply, Upstream, UpstreamError
 from backpressure.bulkhead import operations as bulkheads
 from backpressure.errors import StorageError
 from backpressure.limiter import operations as limits
+from backpressure.retry import budget
 from backpressure.storage import Operation, Storage
 
 _OPERATIONS: Mapping[str, Operation] = {
@@ -22,6 +23,7 @@ _OPERATIONS: Mapping[str, Operation] = {
     for operation in (
         *(limits.GCRA_TAKE, limits.TAKE, limits.ADOPT, limits.RESET),
         *(bulkheads.ACQUIRE, bulkheads.RENEW, bulkheads.RELEASE, bulkheads.COUNT),
+        budget.CHANGE,
     )
 }
 _METHODS = ("GET", "POST")
