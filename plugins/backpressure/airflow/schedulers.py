@@ -8,7 +8,11 @@ from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from airflow.sdk import conf
+
 from backpressure.airflow import machine
+from backpressure.airflow.metrics import Metrics
+from backpressure.measures.overload import LOOP
 
 if TYPE_CHECKING:
     from backpressure.airflow.run import Run
@@ -21,9 +25,12 @@ _TABLE = """CREATE TEMPORARY TABLE task_instances AS SELECT number AS id, 'dag_'
     repeat('x', 200) AS everything_else FROM generate_series(1, %(rows)s) AS number"""
 _QUEUE = """SELECT id, dag_id FROM task_instances WHERE state = 'scheduled'
     ORDER BY priority_weight DESC, id LIMIT 16"""
+# Quick turns are watched for as long as slow ones take: a moment's hitch must not be most of what is seen.
+_LOOK_SECONDS = 4.0
+_CROWD_SECONDS = 90.0
 
 
-def examined(run: Run, helper: str, label: str, pool: str, seconds: float) -> dict[str, float]:
+def examined(run: Run, helper: str, label: str, pool: str, turns: int) -> dict[str, float]:
     """Let the scheduler look at a helper run whose first task waits for a closed pool; what that costs it, and when.
 
     Args:
@@ -31,23 +38,29 @@ def examined(run: Run, helper: str, label: str, pool: str, seconds: float) -> di
         helper: whose first task is in the pool, and its others after that one.
         label: of the run; it is ended afterwards.
         pool: without slots, and used by nobody else.
-        seconds: how long.
+        turns: how many turns of its loop, at least, as StatsD has them; for four seconds at least.
 
-    Returns ``since`` and ``at`` (epoch s), and ``cpu``: processor seconds of the scheduler's own process a second.
+    Returns ``since`` and ``at`` (epoch s), and ``cpu``: processor seconds of the scheduler's own process for a turn.
     """
-    scheduler = machine.parts()["scheduler"]
+    scheduler, metrics = machine.parts()["scheduler"], Metrics()
     run_id = run.trigger(helper, label)
-    run.wait_for(lambda: run.pool(pool).scheduled, seconds=60)
-    since, before = time.time(), machine.cpu_seconds(scheduler, own=True) or 0.0
-    time.sleep(seconds)
-    spent, at = (machine.cpu_seconds(scheduler, own=True) or 0.0) - before, time.time()
-    run.api.set_run_state(helper, run_id, "failed")
+    try:
+        run.wait_for(lambda: run.pool(pool).scheduled, seconds=60)
+        since, before = time.time(), machine.cpu_seconds(scheduler, own=True) or 0.0
+
+        def done() -> int:
+            return max((len(one) for one in metrics.matching(f"{LOOP}*", since)), default=0)
+
+        run.wait_for(lambda: done() >= turns and time.time() - since >= _LOOK_SECONDS, seconds=90)
+        spent, at, number = (machine.cpu_seconds(scheduler, own=True) or 0.0) - before, time.time(), done()
+    finally:  # or the scheduler would look at it for ever
+        run.api.set_run_state(helper, run_id, "failed")
     run.wait_for(lambda: not run.pool(pool).scheduled, seconds=60)
-    return {"since": since, "at": at, "cpu": spent / (at - since)}
+    return {"since": since, "at": at, "cpu": spent / number}
 
 
 def swept(run: Run, helper: str, label: str, *, items: int, batch: int, every: float) -> dict[str, float]:
-    """Let helper runs work off items, a batch each; ``cpu``: processor seconds for an item, of scheduler and tasks.
+    """Let helper runs work off items, a batch each; ``cpu``: processor seconds of the executor's processes for an item.
 
     Args:
         run: the lesson's.
@@ -57,17 +70,22 @@ def swept(run: Run, helper: str, label: str, *, items: int, batch: int, every: f
         batch: how many for each run.
         every: seconds in which one item comes; a run begins when its batch is there.
     """
-    own = machine.ancestors()[0]
+    scheduler, mine = machine.parts()["scheduler"], machine.ancestors()[0]
 
     def spent() -> float:
-        return machine.portrait(machine.parts()["scheduler"], without=[own])["cpu"]
+        # Not the scheduler's own: that looks at what there is in each turn, whether something comes or not.
+        own = machine.cpu_seconds(scheduler, own=True) or 0.0
+        return (machine.cpu_seconds(scheduler) or 0.0) - own - (machine.cpu_seconds(mine) or 0.0)
 
     since, before = time.time(), spent()
     for number in range(items // batch):
         time.sleep(max(0.0, since + (number + 1) * batch * every - time.time()))
         run.trigger(helper, f"{label}-{number}", items=batch)
-    labels = [f"{run.run_id}__{label}-{number}" for number in range(items // batch)]
-    run.wait_for(lambda: all(run.api.run(helper, one)["state"] == "success" for one in labels), seconds=60)
+
+    def done() -> bool:
+        return all(one["state"] == "success" for one in run.helper_runs(helper, f"{label}-"))
+
+    run.wait_for(done, seconds=90)
     return {"at": time.time(), "cpu": (spent() - before) / items}
 
 
@@ -77,22 +95,37 @@ def alive_since(run: Run, instant: float) -> int:
     return sum(datetime.fromisoformat(job["start_date"]).timestamp() > instant for job in found)
 
 
-def crowd(run: Run, helper: str, lane: Upstream, *, runs: int, enough: int, seconds: float) -> None:
-    """Let helper runs come whose tasks call an upstream that answers nobody until so many have called, or time is over.
+def crowd(run: Run, helper: str, lane: Upstream, *, beyond: int, patience: float, every: float = 0.3) -> None:
+    """Let helper runs of two tasks come until more tasks run at once than one scheduler has processes.
+
+    Each task calls an upstream, which keeps all of them waiting until then; or, once they are as many as one scheduler
+    can run beside the task that calls this, until for a while there was not one more.
 
     Args:
         run: the lesson's.
         helper: gets the upstream's name as ``lane`` in its conf.
         lane: the upstream.
-        runs: how many, a third of a second apart.
-        enough: calls at once.
-        seconds: how long to wait for them.
+        beyond: how many more than a scheduler's ``parallelism``.
+        patience: seconds without one more.
+        every: seconds between the runs.
+
+    Raises:
+        TimeoutError: not even one scheduler is full in time.
     """
     lane.configure(capacity=0, service_time=0.0)
-    for number in range(runs):
-        run.trigger(helper, f"crowd-{number}", lane=lane.lane)
-        time.sleep(0.3)
-    run.sample(lambda: None, lambda: lane.state()["waiting"] >= enough, seconds, 0.25)
+    processes = conf.getint("core", "parallelism")
+    enough, full = processes + beyond, processes - 1
+    number, waiting = 0, 0
+    since = begun = time.monotonic()
+    while waiting < enough and (waiting < full or time.monotonic() - since <= patience):
+        if time.monotonic() - begun > _CROWD_SECONDS:
+            raise TimeoutError(f"after {_CROWD_SECONDS:g} s only {waiting} of {full} tasks run that one scheduler can")
+        if number <= enough // 2:
+            run.trigger(helper, f"crowd-{number}", lane=lane.lane)
+            number += 1
+        time.sleep(every)
+        if (now := lane.state()["waiting"]) > waiting:
+            waiting, since = now, time.monotonic()
     lane.configure(capacity=None)
     run.wait_for(lambda: run.helper_runs_over(helper), seconds=90)
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from backpressure.request_log import RequestLog
 
-__all__ = ["before_and_after", "least_share", "loop_time"]
+__all__ = ["LOOP", "before_and_after", "least_share", "loop_time"]
 
-_LOOP = "scheduler.scheduler_loop_duration"
+LOOP = "scheduler.scheduler_loop_duration"
+"""The timer that a scheduler sends with each turn of its loop."""
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -50,7 +51,7 @@ def loop_time(records: Records, metrics: Witness) -> tuple[Measure, Measure]:
     """The median turn of the scheduler's loop in two windows, from ``since`` to ``at``, as it says itself in StatsD."""
     told = []
     for one in records:
-        found = metrics.matching(f"{_LOOP}*", one["since"], one["at"])
+        found = metrics.matching(f"{LOOP}*", one["since"], one["at"])
         values = [value for series in found for value in series.values]
         told.append({"at": one["at"], "ms": median(values) if values else None})
     return before_and_after(told, "ms", "median turn of the scheduler", "StatsD", "ms")
