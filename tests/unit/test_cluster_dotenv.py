@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from backpressure_lab.cli import app, cluster
 from backpressure_lab.cluster import dotenv
-from backpressure_lab.errors import LabError
+from backpressure_lab.errors import WRONG_USAGE, LabError
 
 
 def test_the_file_is_private_and_read_as_written(tmp_path: Path) -> None:
@@ -35,3 +38,18 @@ def test_a_missing_or_damaged_file_names_the_next_command(tmp_path: Path) -> Non
     (tmp_path / ".env").write_text("A=1\nnonsense\n", encoding="utf-8")
     with pytest.raises(LabError, match=r"\.env:2: 'nonsense'"):
         dotenv.read(tmp_path / ".env")
+
+
+def test_the_command_says_what_to_run_next_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a file is already, the command ends as wrongly used and says how one starts afresh."""
+    monkeypatch.setattr(cluster.Layout, "of", lambda: SimpleNamespace(root=tmp_path))
+    monkeypatch.setattr(sys, "argv", ["lab", "compose-env"])
+    for code, words in ((0, "docker compose up --build --detach"), (WRONG_USAGE, "docker compose down --volumes")):
+        with pytest.raises(SystemExit) as end:
+            app.main()
+        told = capsys.readouterr()
+        assert (end.value.code or 0, told.out) == (code, "")
+        assert words in told.err
+        assert not [value for value in dotenv.read(tmp_path / dotenv.NAME).values() if value in told.err]
