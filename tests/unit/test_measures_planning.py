@@ -85,6 +85,8 @@ def test_a_crossing_is_the_first_instant_at_which_so_many_wait() -> None:
     assert crossing(WORK, 3, 8.0, "jobs").value is None
     running = crossing(WORK, 2, 8.0, "jobs", begin="start", finish="end")
     assert (running.value, running.name) == (3.5, "time until 2 of jobs run")
+    assert crossing(WORK, 2, 8.0, "jobs", finish="queued").name == "time until 2 of jobs wait"
+    assert crossing(WORK, 2, 8.0, "jobs", begin="queued", finish="end").name == "time until 2 of jobs hold slots"
 
 
 def test_without_work_nothing_is_measured() -> None:

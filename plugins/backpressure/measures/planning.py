@@ -86,5 +86,6 @@ def crossing(
     curves = work.concurrency_by("pool", begin, finish).values()
     reached = [float(times[0]) for curve in curves if len(times := curve.times[curve.values >= number])]
     at = min(reached, default=None)
-    name = f"time until {number} of {label} {'wait' if finish == 'start' else 'run'}"
+    doing = {"scheduled": "wait", "queued": "hold slots"}.get(begin, "run")
+    name = f"time until {number} of {label} {doing}"
     return Measure(None if at is None else at - since, name, "s", at, samples=len(work))
