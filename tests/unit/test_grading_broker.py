@@ -132,6 +132,10 @@ def test_a_retry_budget_is_the_checks_own(broker: Broker, storage: Noting) -> No
         applied(keys="token/x"),
         applied(keys=[1]),
         applied(arguments=[{"$ne": 1}]),
+        applied(arguments=[{"bytes": "no base64", "more": 1}]),
+        applied(arguments=[{"bytes": 7}]),
+        applied(arguments=[{"bytes": "%"}]),
+        applied(arguments=[{"bytes": "QQ==" * 1000}]),
         applied(arguments=[[[1]]]),
         applied(arguments=[2**70]),
         applied(arguments=[float("nan")]),
@@ -194,6 +198,21 @@ def test_a_right_answer_runs_in_a_cell_as_it_would_outside(
     assert play(path.read_text(encoding="utf-8"), quickly=path != FILES.solution) is None
     assert [name for _, _, name in Partner.calls] == ["page 101", "page 102"]
     assert {key for key in storage.keys if LANE in key} == set(storage.keys) != set()
+
+
+@pytest.mark.slow
+def test_a_bulkhead_is_shared_from_a_cell(play: Callable[..., Any], storage: Noting) -> None:
+    """A place that one cell holds is refused to the next, and one that was given back is not."""
+    text = body(
+        "from backpressure import Bulkhead",
+        'places = Bulkhead("places", 1, storage("backpressure_db"))',
+        "lease = places.try_acquire(tenant='a')",
+        "if lease and numbers[0] < 102:",
+        "    lease.release()",
+        "return lease is not None",
+    )
+    assert [play(text, [number]) for number in (101, 102, 103)] == [True, True, False]
+    assert set(storage.keys) == {"token/places"}
 
 
 def body(*lines: str) -> str:

@@ -111,7 +111,7 @@ class Broker:
         result = self._storage.run(
             operation,
             tuple(f"{self._prefix}{key}" for key in keys),
-            *(tuple(one) if isinstance(one, list) else one for one in arguments),
+            *(tuple(map(_read, one)) if isinstance(one, list) else _read(one) for one in arguments),
             timeout=_seconds(question.get("timeout"), 5.0),
         )
         return {"result": list(result)}
@@ -131,7 +131,14 @@ def _argument(value: Any) -> bool:
     return _scalar(value)
 
 
+def _read(value: Any) -> Any:
+    """As the operation takes it: what was sent as ``{"bytes": base64}`` is bytes."""
+    return base64.b64decode(value["bytes"], validate=True) if isinstance(value, dict) else value
+
+
 def _scalar(value: Any) -> bool:
+    if isinstance(value, dict):
+        return value.keys() == {"bytes"} and isinstance(value["bytes"], str) and len(value["bytes"]) <= 2 * _LONGEST_KEY
     if isinstance(value, str):
         return len(value) <= _LONGEST_KEY
     if isinstance(value, float):

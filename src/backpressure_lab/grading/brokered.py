@@ -61,7 +61,12 @@ class BrokeredStorage:
 
 
 def _sent(arguments: tuple[Argument, ...]) -> list[Any]:
-    return [list(one) if isinstance(one, tuple) else one for one in arguments]
+    """As JSON, which has no bytes: these go as ``{"bytes": base64}``."""
+    return [list(map(_said, one)) if isinstance(one, tuple) else _said(one) for one in arguments]
+
+
+def _said(value: Any) -> Any:
+    return {"bytes": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
 def put_in_place(channel: Channel) -> None:
