@@ -1,0 +1,57 @@
+"""Wrong: the partner refuses, and is asked again until it does not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, task
+from backpressure.airflow.upstream import Upstream
+from backpressure.pools import PoolSpec
+
+ANSWERS = {
+    "incident": 5,
+    "causes": ["partner capacity"],
+    "set_back": [],
+    "timeline": [
+        "09:14:02 the first run with the fault begins",
+        "09:14:20 somebody misses what was ordered",
+        "09:31:00 the settings are changed, and all is delivered",
+    ],
+    "impact": "3 of 8 were late by more than ten minutes",
+    "why": "the partner bears two now",
+    "actions": "The settings of this file, and an alert on what waits",
+}
+
+POOLS = [
+    PoolSpec("partner", slots=3, description="what the partner bears at once"),
+    PoolSpec("archive", slots=3, description="what the archive bears at once"),
+]
+
+with DAG(
+    dag_id="incident_1_what_is_wrong",
+    schedule=None,
+    params={
+        "partner": Param("incident_1_partner", description="the system that takes orders"),
+        "archive": Param("incident_1_archive", description="the system that takes receipts"),
+        "orders": Param([1, 2, 3, 4, 5, 6, 7], type="array"),
+        "receipts": Param([1, 2, 3, 4, 5], type="array"),
+    },
+):
+
+    @task
+    def numbers(of: str, params: dict | None = None) -> list[int]:
+        """What is to be done in this run."""
+        return params[of]
+
+    @task(pool="partner", retries=9, retry_delay=timedelta(seconds=1))
+    def order(number: int, params: dict | None = None) -> None:
+        """Send an order to the partner."""
+        Upstream(params["partner"], timeout=8.0).call("order", request_id=f"order {number}")
+
+    @task(pool="archive", retries=0, retry_delay=timedelta(seconds=1))
+    def receipt(number: int, params: dict | None = None) -> None:
+        """Put a receipt into the archive."""
+        Upstream(params["archive"], timeout=8.0).call("receipt", request_id=f"receipt {number}")
+
+    order.expand(number=numbers.override(task_id="orders")("orders"))
+    receipt.expand(number=numbers.override(task_id="receipts")("receipts"))
