@@ -1,6 +1,6 @@
 """# 106.4.5 Auto-scaling response
 
-**Purpose.** Scale resources automatically: eight Celery tasks of seven seconds meet a worker with two processes.
+**Purpose.** Scale resources automatically: ten Celery tasks of seven seconds meet a worker with two processes.
 
 **What to watch.** Once a second the scaler looks how many of the worker's processes are busy and how long work has
 waited, and asks a controller how many there should be. They become three and, after a cool-down, four, which is what
@@ -25,11 +25,11 @@ from backpressure.findings import Finding, finding
 from backpressure.measures import peak
 from backpressure.measures.scaling import Scaling
 
-QUEUE, TASKS, SECONDS, FEW = "high_memory", 8, 7.0, 2
+QUEUE, TASKS, SECONDS, FEW = "high_memory", 10, 7.0, 2
 # [policy]
 PRICE, BUDGET = 0.25, 1.0  # of a process, and of all, for an hour
 MOST = int(BUDGET / PRICE)
-TARGET, COOL_DOWN = 2.0, 8.0
+TARGET, COOL_DOWN = 2.0, 6.0
 CONTROLLER = PoolController(
     ControllerSettings(
         queue_time=TARGET,  # seconds that work may wait
