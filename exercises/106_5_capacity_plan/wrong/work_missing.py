@@ -1,0 +1,40 @@
+"""Wrong: the right number of places, and only as many requests as fit at once."""
+
+from __future__ import annotations
+
+import math
+from statistics import mean
+
+from airflow.sdk import DAG, Param, task
+from backpressure.airflow.upstream import Upstream
+from backpressure.capacity import busiest
+
+with DAG(
+    dag_id="106_5_capacity_plan",
+    schedule=None,
+    params={
+        "partner": Param("106_5_partner", description="the system that is asked"),
+        "requests": Param(list(range(1, 17)), type="array", description="what is to be asked for today"),
+        "came": Param([0, 4000, 5000, 5500, 6000, 6500, 7000, 20000], type="array"),
+        "began": Param([0, 4000, 5000, 6000, 8000, 9000, 9000, 20000], type="array"),
+        "ended": Param([2000, 8000, 6000, 9000, 9000, 12000, 10000, 22000], type="array"),
+    },
+):
+
+    @task
+    def plan(params: dict | None = None) -> list[list[int]]:
+        """Today's requests, shared out to as many callers as there should be."""
+        _, calls = busiest(params["came"], 10_000)
+        took = mean(ended - began for began, ended in zip(params["began"], params["ended"], strict=True))
+        callers = math.ceil(calls / 10_000 * took / 0.8)
+        params["requests"] = params["requests"][: 4 * callers]
+        return [params["requests"][caller::callers] for caller in range(callers)]
+
+    @task
+    def ask(numbers: list[int], params: dict | None = None) -> None:
+        """Ask for some things, one after the other."""
+        partner = Upstream(params["partner"])
+        for number in numbers:
+            partner.call("request", request_id=f"request {number}")
+
+    ask.expand(numbers=plan())
