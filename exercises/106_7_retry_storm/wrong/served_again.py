@@ -1,0 +1,35 @@
+"""Wrong: Airflow repeats the whole task, with all the pages that it has got already."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, task
+from backpressure.airflow.upstream import Upstream, UpstreamError
+from backpressure.retry import Backoff, Retry
+
+CALLERS = 6
+
+with DAG(
+    dag_id="106_7_retry_storm",
+    schedule=None,
+    params={
+        "partner": Param("106_7_partner", description="the system that is asked"),
+        "pages": Param(list(range(1, 19)), type="array"),
+    },
+):
+
+    @task
+    def shares(params: dict | None = None) -> list[list[int]]:
+        """The pages, shared out to the callers."""
+        return [params["pages"][caller::CALLERS] for caller in range(CALLERS)]
+
+    @task(retries=1, retry_delay=timedelta(seconds=1))
+    def fetch(numbers: list[int], params: dict | None = None) -> None:
+        """Get some pages, one after the other."""
+        partner = Upstream(params["partner"])
+        patient = Retry(attempts=2, backoff=Backoff(base=5, factor=1), retry_on=UpstreamError)
+        for number in numbers:
+            patient.call(partner.call, "page", key=f"page {number}", request_id=f"page {number}")
+
+    fetch.expand(numbers=shares())
