@@ -25,7 +25,7 @@ from backpressure.measures.planning import hold
 from backpressure.measures.samples import agreement, reading
 
 LESSON = "106_03_02_queue_monitoring"
-POOL, SLOTS, SMALL, APART = "queue_monitoring", 2, 3, 3.0
+POOL, SLOTS, SMALL, APART, WITHIN = "queue_monitoring", 2, 3, 3.0, 240.0  # the last: s, on the slowest of machines
 PATIENCE, USED = 3, 0.6  # the target wait, in times that a task takes up a slot; how much of it a plan may use
 WAVES = {"ramp": [SMALL, 6, 12], "steady": [SMALL] * 3}
 DAGS = {f"{LESSON}__{size}": size for sizes in WAVES.values() for size in sizes}
@@ -47,13 +47,13 @@ with DAG(
     def feed(label: str) -> float | None:
         """Let waves come, see them through, and look up in the history the depth that 95 % of the samples kept to."""
         run, begun, load = Run.current(), time.time(), WAVES[Run.current().scenario]
-        run.wait_for(lambda: run.started("monitor"), seconds=60)
+        run.wait_for(lambda: run.started("monitor"), WITHIN)
         for number, size in enumerate({"calm": [SMALL] * 3, "load": load, "again": load[-1:]}[label]):
             run.trigger(f"{LESSON}__{size}", f"{label}-{number}")
             time.sleep(APART)
             if size == SMALL:  # is served before the next one comes, however slow the machine
-                run.wait_for(lambda: run.helper_runs_over(*DAGS), seconds=60)
-        run.wait_for(lambda: run.helper_runs_over(*DAGS), seconds=90)
+                run.wait_for(lambda: run.helper_runs_over(*DAGS), WITHIN, every=0.5)
+        run.wait_for(lambda: run.helper_runs_over(*DAGS), WITHIN, every=0.5)
         return DepthHistory(run.run_id).percentile(0.95, begun, time.time())
 
     # [monitor]
@@ -70,7 +70,7 @@ with DAG(
                 alerts.notify(sample)
             return sample
 
-        return run.sample(read, until=lambda: run.over("load"), seconds=120)
+        return run.sample(read, until=lambda: run.over("load"), seconds=2 * WITHIN)
         # [/monitor]
 
     # [plan]

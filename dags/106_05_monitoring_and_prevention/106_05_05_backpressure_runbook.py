@@ -58,14 +58,14 @@ with DAG(
     def take_orders() -> None:
         """Take orders while the intake is open, until the response is over."""
         print("made", *((run := Run.current()).create_pool(*pool) for pool in ((POOL, SLOTS), (INTAKE, 1))))
-        arrive_while_open(run, ORDER, INTAKE, every=EVERY, until=lambda: run.over("respond"), seconds=120)
+        arrive_while_open(run, ORDER, INTAKE, every=EVERY, until=lambda: run.over("respond"), seconds=240)
         drop(run, ORDER)
 
     @task(**CONTROL)
     def write_runbook() -> dict[str, Any]:
         """Watch ordinary business, and put its figures into the runbook."""
         run = Run.current()
-        run.wait_for(lambda: run.arrived(POOL, helper=ORDER), seconds=60)
+        run.wait_for(lambda: run.arrived(POOL, helper=ORDER), seconds=120)
         usual = max(run.sample(lambda: waiting(run, POOL), until=lambda: False, seconds=WATCHED))
         alarm = (usual + MARGIN) * (10 if run.scenario == "stale" else 1)
         text = TEMPLATE.read_text().format(pool=POOL, intake=INTAKE, slots=SLOTS, usual=usual, alarm=alarm)
@@ -78,7 +78,7 @@ with DAG(
         time.sleep(0.5 + time.time() % 1.5)
         run, began = Run.current(), time.time()
         run.resize_pool(POOL, LEFT)
-        answer(run, Upstream(run.run_id), "team-lead", until=lambda: run.over("respond"), seconds=90)
+        answer(run, Upstream(run.run_id), "team-lead", until=lambda: run.over("respond"), seconds=180)
         return began
 
     # [respond]
@@ -104,7 +104,7 @@ with DAG(
         }
         print("the review is in", keep(f"{run.dag_id}.{run.scenario}.review.md", review(POOL, phases)))
         found = reading(taken[0]["then"], "what followed the watch", "responder's log") == "next step"
-        found &= reading(taken[0]["ended"] - began, "from the onset to its end", "the same", unit="s") <= 25
+        found &= reading(taken[0]["ended"] - began, "from the onset to its end", "the same", unit="s") <= 45
         yield finding("Detection steps", "the queue is seen within the time that the runbook allows", found)
         stopped = reading(len(shut), "times that the intake was shut", "event log") == 1
         stopped &= came_between(run.runs(ORDER), closed and closed + 2, opened, "orders") == 0
