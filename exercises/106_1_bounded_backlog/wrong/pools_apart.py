@@ -1,0 +1,36 @@
+"""Wrong: a pool for each of the two, so that neither knows what waits for the other."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param, task
+from backpressure.airflow.upstream import Upstream
+from backpressure.pools import PoolSpec
+
+POOLS = [
+    PoolSpec("ramp", slots=2, description="taking"),
+    PoolSpec("store", slots=2, description="putting away"),
+]
+
+with DAG(
+    dag_id="106_1_bounded_backlog",
+    schedule=None,
+    params={
+        "ramp": Param("106_1_ramp", description="the system that parcels are taken from"),
+        "store": Param("106_1_store", description="the system that they are put into"),
+        "parcel": Param([1], type="array", description="the number of this run's parcel"),
+    },
+):
+
+    @task(pool="ramp")
+    def take(params: dict | None = None) -> None:
+        """Take the parcel from the ramp: quickly done."""
+        for number in params["parcel"]:
+            Upstream(params["ramp"]).call("take", request_id=f"take {number}")
+
+    @task(pool="store")
+    def put(params: dict | None = None) -> None:
+        """Put the parcel into the store, which takes longer."""
+        for number in params["parcel"]:
+            Upstream(params["store"]).call("put", request_id=f"put {number}")
+
+    take() >> put()
