@@ -45,11 +45,18 @@ def test_the_load_of_a_slot_counts_the_time_in_which_work_came() -> None:
 
 
 def test_a_wait_for_a_slot_leaves_out_the_schedulers_own_time() -> None:
-    """What an idle pool's work waits is taken off, and the rest is told in the work's own time."""
-    idle = Timeline.from_arrays(scheduled=[0.0] * 3, queued=[0.25] * 3, start=[0.5] * 3, end=[1.0] * 3)
-    found = relative_wait(WORK, idle, "jobs")
-    assert found.value == pytest.approx((1.125 - 0.25) / (14.5 / 4))
-    assert relative_wait(NOTHING, idle, "jobs").value is None
+    """All three slots are held from 13 to 14 only, when one task waits; what waits before that has room."""
+    work = Timeline.from_arrays(
+        scheduled=[10.0, 10.0, 12.0, 12.0],
+        queued=[10.5, 11.0, 13.0, 14.0],
+        start=[11.0, 11.5, 13.5, 14.5],
+        end=[14.0, 14.0, 16.0, 17.0],
+    )
+    found = relative_wait(work, 3, "jobs")
+    assert found.value == pytest.approx((1.0 / 4) / ((3.5 + 3 + 3 + 3) / 4))
+    assert (found.name, found.unit) == ("wait for a slot in a job's own time, jobs", "")
+    assert relative_wait(work, 4, "jobs").value == 0
+    assert relative_wait(NOTHING, 1, "jobs").value is None
 
 
 def test_growth_is_what_even_the_slowest_step_shows() -> None:

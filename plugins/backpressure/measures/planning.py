@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backpressure.measures.measure import Measure
-from backpressure.measures.timelines import gate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,16 +50,17 @@ def slot_load(work: Timeline, slots: int, seconds: float, label: str) -> Measure
     return (held(work, label) / (seconds * slots)).named(f"load of a slot, {label}")
 
 
-def relative_wait(work: Timeline, idle: Timeline, label: str) -> Measure:
-    """The mean wait for a slot, as a share of the time for which an instance holds one.
+def relative_wait(work: Timeline, slots: int, label: str) -> Measure:
+    """The mean wait for a slot while none of so many was free, as a share of the time for which an instance holds one.
 
-    Args:
-        work: whose.
-        idle: work that found a slot free each time; what it waited all the same is the scheduler's own time.
-        label: what people call the work.
+    What waits beside a free slot waits for the scheduler, and no more slots would help it: that does not count.
     """
-    for_slot = gate(work, "mean", label) - gate(idle, "mean", "idle")
-    return (for_slot / hold(work, label)).named(f"wait for a slot in a job's own time, {label}")
+    held_at_once = work.concurrency("queued", "end", slots=True)
+    full = replace(held_at_once, values=(held_at_once.values >= slots).astype(int))
+    waits = work.intervals("scheduled", "queued")
+    seconds = sum(full.integral(begin, end) for begin, end in zip(waits.begin, waits.finish, strict=True))
+    mean = Measure(seconds / len(waits) if len(waits) else None, f"wait for a slot of {label}", "s", samples=len(waits))
+    return (mean / hold(work, label)).named(f"wait for a slot in a job's own time, {label}")
 
 
 def slope(values: Sequence[float], name: str, unit: str = "", source: str = "task instances") -> Measure:
