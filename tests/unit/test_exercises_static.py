@@ -87,7 +87,7 @@ def test_a_file_that_prints_does_not_disturb_the_answer(tmp_path: Path) -> None:
 
 def test_a_file_that_loops_at_import_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop at import ends with a message, not with the check."""
-    monkeypatch.setattr(static, "_SECONDS", 3.0)
+    monkeypatch.setattr(static, "SECONDS", 3.0)
     _, codes, said = checked(tmp_path, "while True:\n    pass\n")
     assert codes == ["does_not_end"]
     assert "waits or loops at import" in said

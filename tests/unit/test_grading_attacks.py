@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backpressure_lab import manifest
-from backpressure_lab.exercises import catalog
+from backpressure_lab.exercises import catalog, static
 from backpressure_lab.grading import tiers
 from backpressure_lab.grading.cohort import Submission
 from backpressure_lab.grading.grade import Grade
@@ -65,7 +65,7 @@ def test_an_attack_at_import_ends_in_a_message(tmp_path: Path, attack: str, code
 
 def test_a_wait_at_import_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever uses no time is ended by the clock."""
-    monkeypatch.setattr(tiers, "_SECONDS", 1.0)
+    monkeypatch.setattr(static, "SECONDS", 1.0)
     described, grade = first(tmp_path, f"import time\ntime.sleep(1e6)\n{RIGHT}")
     assert (described, grade.verdict, grade.code) == (None, "fail", "does_not_end")
 

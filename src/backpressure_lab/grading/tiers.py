@@ -26,7 +26,6 @@ from backpressure_lab.sandbox.cell import CPU_SECONDS
 from backpressure_lab.sandbox.channel import LateError
 from backpressure_lab.sandbox.warden import Cell, EndedError, Nursery
 
-_SECONDS = 20.0
 _RETRYING = ("retries", "retry_delay")
 _REFUSALS = ("empty_file", "syntax_error")
 
@@ -108,10 +107,10 @@ def _told(path: Path) -> dict[str, Any]:
     """
     try:
         order = {"name": path.name, "source": path.read_text(encoding="utf-8")}
-        with Cell("backpressure_lab.grading.inside:describe", order, _SECONDS, nursery()) as cell:
+        with Cell("backpressure_lab.grading.inside:describe", order, static.SECONDS, nursery()) as cell:
             said = cell.receive()
     except LateError:
-        raise static.late(path, _SECONDS) from None
+        raise static.late(path, static.SECONDS) from None
     except EndedError as error:
         raise static.late(path, CPU_SECONDS) if error.out_of_time else static.ended(path, str(error)) from None
     if isinstance(said.get("refused"), dict):
