@@ -47,7 +47,7 @@ for scenario, queues in ROUTES.items():
         route = {kind: {"executor": "CeleryExecutor", "queue": queue} for kind, queue in queues.items()}
         slow = work.override(task_id="slow", **route["slow"]).expand(seconds=[8.0] * 4)
         short = work.override(task_id="short", **route["short"]).expand(seconds=[0.5] * 2)
-        shared = work.override(task_id="shared", **route["shared"]).expand(seconds=[1.5] * 4)
+        shared = work.override(task_id="shared", **route["shared"]).expand(seconds=[6.0] * 4)
         orphan = work.override(task_id="orphan", **route["orphan"])(0.5)
         slow_work_runs() >> short >> shared << slow
 # [/route]
