@@ -21,8 +21,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--rotate"):
         return
     course, root = manifest.load(), Layout.of().root
-    lessons = [(item.id, root / item.file) for item in course.written]
-    exercises = [(exercise.id, root / "exercises" / exercise.folder) for exercise in course.exercises]
+    lessons, exercises = rotation.units(course, root)
     kept = rotation.taken(lessons, root) | rotation.taken(exercises, root)
     unit = {item: _unit(item) for item in items}
     config.hook.pytest_deselected(items=[item for item in items if unit[item] and unit[item] not in kept])

@@ -9,9 +9,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backpressure_lab.docs.proofs import PAGE
+from backpressure_lab.manifest import Course
 
 SHARES = 3
 _COMMON = 5  # what more lessons import than these is tried by whichever lesson runs
+
+
+def units(course: Course, root: Path) -> tuple[list[tuple[str, Path]], list[tuple[str, Path]]]:
+    """All lessons and all exercises, each with its file or folder."""
+    lessons = [(item.id, root / item.file) for item in course.written]
+    return lessons, [(exercise.id, root / exercise.folder) for exercise in course.exercises]
 
 
 def taken(units: Sequence[tuple[str, Path]], root: Path) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import rotation
 
+from backpressure_lab import manifest
 from backpressure_lab.docs.proofs import PAGE
 
 _COMMIT = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "commit", "--quiet", "-am")
@@ -63,6 +64,14 @@ def test_what_a_change_touches_is_taken_whoever_s_turn_it_is(root: Path) -> None
     assert rotation.touched(units, {root / "dags/7.py"}, root) == {"7"}
     assert rotation.touched(units, {root / "plugins/backpressure/rare.py"}, root) == {"0", "1"}
     assert rotation.touched(units, {root / "plugins/backpressure/run.py"}, root) == set()
+
+
+def test_each_lesson_and_each_exercise_is_looked_for_where_it_is() -> None:
+    """One whose place is not where its files are would never count as changed."""
+    course = manifest.load()
+    lessons, exercises = rotation.units(course, course.root)
+    assert [name for name, path in lessons if not path.is_file()] == []
+    assert [name for name, path in exercises if not (path / "check.py").is_file()] == []
 
 
 def test_a_change_counts_until_the_page_of_the_last_full_run_is_written(root: Path) -> None:
