@@ -77,15 +77,17 @@ with DAG(dag_id=LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=T
 
     @task(**CONTROL)
     def tenants_come() -> None:
-        """First b alone, to see how long it waits then; after that the flood, and into it b and c."""
+        """First b alone, to see how long it waits then; after it a, b and c, until all wait for the spare slot."""
         run = Run.current()
         run.trigger(f"{LESSON}__b_own", "alone")
         run.wait_for(lambda: run.helper_runs_over(f"{LESSON}__b_own"), seconds=60)
         dags = {one: f"{LESSON}__{one}_{'own' if run.scenario == 'isolated' else 'shared'}" for one in TENANTS}
+        run.resize_pool(OVERFLOW, 0)
         run.trigger(dags["a"], "a")
         run.wait_for(lambda: run.arrived("tenant_a", SHARED, helper=dags["a"]), seconds=60)
-        for one in "bc":
-            run.trigger(dags[one], one)
+        [run.trigger(dags[one], one) for one in "bc"]
+        run.wait_for(lambda: all(run.arrived(OVERFLOW, SHARED, helper=dags[one]) >= EXTRA[one] for one in TENANTS), 60)
+        run.resize_pool(OVERFLOW, 1)
         run.wait_for(lambda: all(run.helper_runs_over(dag) for dag in dags.values()), seconds=120)
 
     @evidence
@@ -103,11 +105,9 @@ with DAG(dag_id=LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=T
         undisturbed = gate(work["b"], "min", "b, flooded") < duration(alone.select(task_id="work"), "min", "b alone")
         yield finding("Noisy neighbor prevention", "b's first call waits for nobody else's to end", undisturbed)
         common = ranked({one: tasks.select(pool=[OVERFLOW, SHARED]) for one, tasks in load.items()}, WEIGHTS)
-        yield finding(
-            "Tenant priority configuration",
-            "where tenants share slots the platform's weights decide, and not what the tenants say of themselves",
-            (overtakes(common, "tenants") >= 1) & (inversions(common, "tenants") == 0),
-        )
+        decides = "where tenants share slots the platform's weights decide, and not what the tenants say of themselves"
+        by_weight = (overtakes(common, "tenants") >= 1) & (inversions(common, "tenants") == 0)
+        yield finding("Tenant priority configuration", decides, by_weight)
         asked = count(alone | load["b"] | load["c"], label="calls of b and c")
         yield finding(
             "Quota enforcement",
