@@ -14,7 +14,7 @@ from backpressure_lab.exercises.messages import Message
 from backpressure_lab.exercises.seen import Load, Seen, clock, drawn
 
 GRANTED, WINDOW = 8, 2.0
-SLOWEST = 3.0  # so many times what the partner needs to grant everything
+SLOWEST = 5.0  # so many times what the partner needs to grant everything
 
 
 def draw(source: random.Random) -> Load:

@@ -28,7 +28,7 @@ with DAG(
     def fetch(numbers: list[int], params: dict | None = None) -> None:
         """Get some pages, one after the other."""
         partner = Upstream(params["partner"])
-        limiter = RateLimiter(params["partner"], Rate(5, 2.0, burst=1), storage("backpressure_db"))
+        limiter = RateLimiter(params["partner"], Rate(3, 2.0, burst=1), storage("backpressure_db"))
         for number in numbers:
             limiter.acquire(timeout=60)
             partner.call("page", request_id=f"page {number}")

@@ -116,9 +116,14 @@ def _telling_day(source: random.Random) -> Day:
 
 
 def _apart(days: Sequence[Day]) -> bool:
-    """Whether days need different numbers of places, and no two mistakes come to the same on all of them."""
+    """Whether days need different numbers of places, and no two mistakes come to the same on all of them.
+
+    Nor does one come on all of them to what may be right on one: so a number looks that was not worked out.
+    """
     found = {tuple(count(day) for day in days) for count in MISTAKES.values()}
-    return len({needed(day) for day in days}) == len(days) and len(found) == len(MISTAKES)
+    constant = {numbers[0] for numbers in found if len(set(numbers)) == 1}
+    told_apart = len(found) == len(MISTAKES) and not constant & set(range(SMALLEST, LARGEST + 1))
+    return told_apart and len({needed(day) for day in days}) == len(days)
 
 
 def _other_ways(day: Day) -> set[int]:

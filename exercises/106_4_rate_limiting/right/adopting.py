@@ -28,7 +28,7 @@ with DAG(
     def fetch(numbers: list[int], params: dict | None = None) -> None:
         """Get some pages, and keep to what the partner says of its limit besides."""
         partner = Upstream(params["partner"])
-        limiter = RateLimiter(params["partner"], Rate(5, 2.0, burst=1), SHARED)
+        limiter = RateLimiter(params["partner"], Rate(3, 2.0, burst=1), SHARED)
         for number in numbers:
             limiter.acquire(timeout=60)
             reply = partner.call("page", request_id=f"page {number}")

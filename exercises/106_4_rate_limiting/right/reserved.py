@@ -30,7 +30,7 @@ with DAG(
     def fetch(numbers: list[int], params: dict | None = None) -> None:
         """Get some pages, one after the other."""
         partner = Upstream(params["partner"])
-        limiter = RateLimiter(params["partner"], Rate(5, 2.0, burst=1), storage("backpressure_db"))
+        limiter = RateLimiter(params["partner"], Rate(3, 2.0, burst=1), storage("backpressure_db"))
         permits, begin = limiter.reserve(len(numbers)), time.monotonic()
         for number, permit in zip(numbers, permits, strict=True):
             time.sleep(max(0.0, begin + permit.delay - time.monotonic()))
