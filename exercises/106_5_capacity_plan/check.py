@@ -151,15 +151,18 @@ def judge(seen: Seen) -> Iterator[Message]:
     for run, day in enumerate(days):
         own = seen.logs["partner"].select(request_id=[f"request {number}" for number in items["requests"][run]])
         peak = own.inflight().peak()
-        if peak.at is None or peak.value == right[run]:
+        # Callers that start so late that they meet no more were planned all the same.
+        planned = max(int(peak.value), callers[run])
+        if peak.at is None or planned == right[run]:
             continue
-        said = f"run check-{run} had at most {peak.value:g} calls at once, as at {clock(peak.at)}; {_account(day)}"
+        said = f"run check-{run} had {callers[run]} callers, at most {peak.value:g} at once, as at {clock(peak.at)}"
+        said += f"; {_account(day)}"
         if mistake:
             yield Message(mistake, f"{said}. {WHY[mistake]}", "Which of the three instants of a call is it about?")
         elif len(set(callers)) == 1:
             text = f"{said}. Both runs had {callers[0]} callers, and two days' records"
             yield Message("records_not_read", text, "The number is to come from the records of the run.")
-        elif peak.value < right[run]:
+        elif planned < right[run]:
             yield Message("too_few", said, "By Little's law: calls that come in a second, by seconds that one takes.")
         else:
             yield Message("too_many", said, "Whatever is not needed is paid for all the same.")
