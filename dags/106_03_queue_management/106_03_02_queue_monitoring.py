@@ -34,14 +34,10 @@ for size in DAGS.values():
     with DAG(dag_id=f"{LESSON}__{size}", schedule=None):
         BashOperator.partial(task_id="work", pool=POOL).expand(bash_command=["sleep 0.7"] * size)
 
-with DAG(
-    dag_id=LESSON,
-    schedule=None,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["reference", "patterns", "intermediate", "success"],
-    params={"scenario": Param("ramp", enum=["ramp", "steady"])},
-):
+TAGS = ["reference", "patterns", "intermediate", "success"]
+PARAMS = {"scenario": Param("ramp", enum=["ramp", "steady"])}
+
+with DAG(dag_id=LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=TAGS, params=PARAMS):
 
     @task(**CONTROL)
     def feed(label: str) -> float | None:
@@ -105,7 +101,8 @@ with DAG(
         history = reading(loaded, "p95 of the load's depth in the history", "PostgreSQL")
         deep = (history > 2 * normal + 1) & (history <= depth(load, "load") + 1)
         yield finding("Historical analysis", "the history tells the load from calm days, as deep as it was", deep)
-        come, gone = load.scheduled.min(initial=math.inf), load.scheduled.max(initial=0) + APART
+        come = run.helpers(*DAGS, label="load-1").scheduled.min(initial=math.inf) - APART
+        gone = load.scheduled.max(initial=0) + APART
         up = (growth(load, (come, gone)) > 0.1 * start_rate(load)) & (growth(load, (gone, load.end.max(initial=0))) < 0)
         yield finding("Trend detection", "the queue grows by over a tenth of the start rate, and then shrinks", up)
         few, many = (f"the wave with {slots} slots" for slots in (SLOTS, planned["slots"]))
