@@ -30,7 +30,7 @@ from backpressure.postmortem import PHASES, Review, document
 
 LESSON = "106_10_05_post_incident"
 DUE, POOLS, HELPERS = 4.0, {"tight": 1, "roomy": 16}, [f"{LESSON}__tight", f"{LESSON}__roomy"]  # s an order may take
-AS_IT_WAS = {"pool": "tight", "patience": 8.0}  # s that a caller waits for an answer
+AS_IT_WAS = {"pool": "tight", "patience": 16.0}  # s that a caller waits for an answer
 WITHOUT = {"patience": {"patience": 1.0}, "slots": {"pool": "roomy"}}  # factor, and what is changed against it
 
 
