@@ -16,16 +16,18 @@ from support.workdag import WorkDag, seconds, work_dag
 
 pytestmark = pytest.mark.live
 
-LOAD = 2.5
+LOAD = 3.0
 """Slots that the load takes, on average."""
-LASTS = 14
+LASTS = 36
 """Calls' durations for which it comes."""
-ALONE = 2
+ALONE = 1
 """Of these, those in which nobody steers, so that work piles up in front of one slot."""
+LOOKS = 4
+"""Looks at the pool for each call's duration."""
 
 
 def test_the_controller_sizes_a_live_pool_and_lets_it_rest(lab: Lab) -> None:
-    """A pool of one slot under a steady load of two and a half grows until nobody waits too long, and stays there.
+    """A pool of one slot under a steady load of three grows until nobody waits too long, and stays there.
 
     All times are multiples of how long one task holds its slot on this machine, measured first. The sizes are those
     that Airflow reported, step by step.
@@ -35,7 +37,11 @@ def test_the_controller_sizes_a_live_pool_and_lets_it_rest(lab: Lab) -> None:
         assert dag.wait(run) == "success", dag.complaints(run)
         (alone,) = dag.instances(run, "call")
         held = seconds(alone["end_date"]) - seconds(alone["queued_when"])
-        settings = ControllerSettings(queue_time=0.5 * held, samples=3, cool_down=held, maximum=12)
+        # A decision averages over two calls' durations: looks within one call's see the same calls, and of so few slots
+        # one call more or less is as much as a third.
+        settings = ControllerSettings(
+            queue_time=0.5 * held, samples=2 * LOOKS, cool_down=held, maximum=12, dead_band=0.2
+        )
         steps = _steer(dag, settings, held)
         sizes = [step.sample.slots for step in steps]
         assert all(then.sample.slots == step.slots for step, then in itertools.pairwise(steps)), "none but it resized"
@@ -76,7 +82,7 @@ def _steer(dag: WorkDag, settings: ControllerSettings, held: float) -> list[Step
     steps: list[Step] = []
     for look in itertools.count():
         # Looks are at instants of their own, so that slow answers make none of them later.
-        due = begin + (ALONE + look / 6) * held
+        due = begin + (ALONE + look / LOOKS) * held
         if due > begin + LASTS * held:
             return steps
         time.sleep(max(0.0, due - time.time()))

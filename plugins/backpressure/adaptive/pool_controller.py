@@ -38,7 +38,8 @@ class ControllerSettings:
         step: Largest relative change at once, above 0 to 1; one slot is always allowed.
         cool_down: Seconds for which a change is left to show its effect. Set it above the delay of the system, which is
             about the longest task's duration, because a smaller pool stops no running task.
-        samples: Samples averaged for one decision.
+        samples: Samples averaged for one decision. Let them span more than the longest task's duration: samples within
+            one task's duration see the same tasks, and their mean is as uneven as a single one.
         patience: Decisions without too many errors before one slot is tried beyond a ceiling.
     """
 
