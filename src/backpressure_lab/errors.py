@@ -22,6 +22,18 @@ class NotRunningError(LabError):
     code = NOT_RUNNING
 
 
+class WentDownError(NotRunningError):
+    """The lab was there, and ended in the middle of something.
+
+    Args:
+        during: what was cut off, as in "the check".
+        again: what to do once the lab is up, as in "check again".
+    """
+
+    def __init__(self, during: str, again: str) -> None:
+        super().__init__(f"The lab went down during {during}.\nStart it with ./lab up and {again}.")
+
+
 class DamagedLabError(NotRunningError):
     """A file under ``.lab/`` is not what the lab wrote."""
 

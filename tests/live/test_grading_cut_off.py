@@ -61,7 +61,7 @@ def _staged(lab: Lab) -> set[Path]:
     return set(Layout.of(home=lab.home).checks.glob("*.py"))
 
 
-def _ended(process: subprocess.Popen[bytes], lab: Lab) -> Iterator[psutil.Process]:
+def _left_over(process: subprocess.Popen[bytes], lab: Lab) -> Iterator[psutil.Process]:
     """What the command started and is still there."""
     return (one for one in lab.processes() if one.is_running() and os.getsid(one.pid) == process.pid)
 
@@ -78,7 +78,7 @@ def test_what_was_graded_outlives_a_kill_and_the_lab(fresh_lab: Lab, handed_in: 
     wait_until(lambda: _kept(fresh_lab) and _staged(fresh_lab), 180, "one is graded and another runs")
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    wait_until(lambda: not list(_ended(killed, fresh_lab)), 30, "the killed command's cells have ended")
+    wait_until(lambda: not list(_left_over(killed, fresh_lab)), 30, "the killed command's cells have ended")
     first, stale = _kept(fresh_lab), _staged(fresh_lab)
 
     left = _grading(fresh_lab, handed_in)

@@ -13,7 +13,7 @@ import pytest
 from backpressure.airflow.client import AirflowError
 
 from backpressure_lab import manifest
-from backpressure_lab.errors import LabError, NotRunningError
+from backpressure_lab.errors import LabError, WentDownError
 from backpressure_lab.exercises import catalog
 from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.messages import Message
@@ -54,7 +54,7 @@ class World:
             left = self.stumbles.get(submission.student, 0)
             self.stumbles[submission.student] = left - 1
         if not lab.alive():
-            raise NotRunningError("The lab went down during the check.")
+            raise WentDownError("the check", "check again")
         if left > 0:
             raise AirflowError("GET", "/dags", 500, "it stumbled")
         text = (submission.text or "").strip()
@@ -137,7 +137,7 @@ def test_a_grading_that_was_cut_off_goes_on(world: World, tmp_path: Path) -> Non
     """When the lab dies, what is graded is kept, and only the rest runs again."""
     world.dies_at = 5
     come: list[Grade] = []
-    with pytest.raises(NotRunningError, match="The lab went down"):
+    with pytest.raises(WentDownError, match="during the grading"):
         come.extend(Grader(store(tmp_path), world.opened, at_once=1).grades(class_of(**CLASS)))
     assert not world.up
     world.up, world.dies_at = True, None

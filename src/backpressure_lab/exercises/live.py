@@ -17,7 +17,7 @@ from backpressure import pools
 from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.airflow.upstream import Upstream
 
-from backpressure_lab.errors import NotRunningError
+from backpressure_lab.errors import NotRunningError, WentDownError
 from backpressure_lab.exercises.facts import Facts
 from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.seen import Load, Seen
@@ -171,7 +171,7 @@ def _until(done: Callable[[], bool], seconds: float, alive: Callable[[], bool], 
     deadline = time.monotonic() + seconds
     while not done():
         if not alive():
-            raise NotRunningError("The lab went down during the check.\nStart it with ./lab up and check again.")
+            raise WentDownError("the check", "check again")
         if time.monotonic() > deadline:
             if trouble:
                 raise NotRunningError(trouble)

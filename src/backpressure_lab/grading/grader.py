@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from backpressure.airflow.client import AirflowError, AirflowUnreachableError
 
-from backpressure_lab.errors import NotRunningError
+from backpressure_lab.errors import NotRunningError, WentDownError
 from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.messages import Message
 from backpressure_lab.grading import tiers
@@ -112,7 +112,7 @@ class Grader:
                     return tiers.second(submission, described, here, source)
                 except (NotRunningError, AirflowError) as error:
                     if not here.alive():
-                        raise NotRunningError("The lab went down.\nStart it with: ./lab up") from error
+                        raise WentDownError("the grading", "grade again: it goes on where it is") from error
                     if isinstance(error, AirflowUnreachableError):
                         raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
                     why = str(error)

@@ -14,7 +14,7 @@ from backpressure.airflow import tape
 from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.findings import Evidence
 
-from backpressure_lab.errors import LabError, NotRunningError
+from backpressure_lab.errors import LabError, NotRunningError, WentDownError
 from backpressure_lab.lessons import ending
 from backpressure_lab.lessons.ending import EVIDENCE_TASK
 from backpressure_lab.lessons.queues import Queues
@@ -141,7 +141,7 @@ def _until_over(
             next_look = time.monotonic() + _LOOK_SECONDS
             vain = _unserved(queues.unserved())
         if not alive():
-            raise NotRunningError(f"The lab went down during the run {run_id}.\nStart it with ./lab up and run again.")
+            raise WentDownError(f"the run {run_id}", "run again")
         if time.monotonic() > deadline:
             left = dict(_states(api, item, run_id))
             raise NotRunningError(
