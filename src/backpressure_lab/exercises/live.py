@@ -29,6 +29,8 @@ _STUCK_SECONDS = 30.0
 _END_SECONDS = 30.0
 _POLL_SECONDS = 0.3
 _OVER = ("success", "failed")
+# Who is queued has a slot and waits for a process: that is the machine's doing, not the submission's.
+_AT_WORK = ("running", "queued")
 _NOT_FOUND, _CONFLICT, _SERVER_ERROR = 404, 409, 500
 _WRAPPER = '''\
 """A check's copy of a submission, for Airflow to load: a dag of the same tasks, under another name."""
@@ -206,13 +208,13 @@ def _runs(stage: Stage) -> list[dict[str, Any]]:
 
 
 def _over(stage: Stage, load: Load, alive: Callable[[], bool]) -> bool:
-    """Wait for the end of all runs; False when nothing runs and nothing changes any more, or it takes too long."""
+    """Wait for the end of all runs; False when nobody is at work and nothing changes any more, or it takes too long."""
     seen, changed = "", time.monotonic()
 
     def ended() -> bool:
         nonlocal seen, changed
         states = [(one["id"], one["state"]) for dag_id in stage.copies for one in stage.api.task_instances(dag_id)]
-        if str(states) != seen or any(state == "running" for _, state in states):
+        if str(states) != seen or any(state in _AT_WORK for _, state in states):
             seen, changed = str(states), time.monotonic()
         runs = _runs(stage)
         return len(runs) >= load.copies * load.runs and all(run["state"] in _OVER for run in runs)
