@@ -31,7 +31,7 @@ from backpressure.measures.samples import reading
 
 DAG_ID = "106_05_01_metrics_dashboard"
 POOL, SLOTS = "metrics_dashboard", 3
-EARLY, LATE, SECONDS, DEEP = 3, 15, 3.0, 4
+EARLY, LATE, SECONDS, DEEP = 3, 15, 6.0, 4
 # [panels]
 GAUGES = {
     "wired": {
@@ -67,7 +67,8 @@ with DAG(
         """Let the many come once the few have started, and a gauge has been received since."""
         (run := Run.current()).create_pool(POOL, SLOTS)
         run.wait_for(lambda: run.started("early", "dashboard") == EARLY + 1, seconds=60)
-        time.sleep(2 * SECONDS)
+        began = time.time()
+        run.wait_for(lambda: points(GAUGES["wired"]["depth"], began), seconds=60)
         return list(range(LATE))
 
     @task(**CONTROL)
