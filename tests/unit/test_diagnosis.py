@@ -109,6 +109,16 @@ def test_a_suspect_is_isolated_if_only_the_way_round_it_is_quick() -> None:
     assert isolated(SEALED, swapped, work, 1.5).value == 0
 
 
+def test_a_fault_that_passes_is_not_compared() -> None:
+    """What may be over when somebody goes round it speaks neither for nor against the others."""
+    work = Timeline.from_arrays(scheduled=[0, 0], end=[1, 6], run_id=["x", "y"], task_id=["order", "order"])
+    tried = [{"run": "x", "case": "a", "round": True}, {"run": "y", "case": "a", "round": False}]
+    found = isolated(SEALED, tried, work, 1.5, passing=["pool"])
+    assert (found.value, found.detail) == (1, "a (partner): 1 s, 6 s")
+    assert isolated(SEALED, tried, work, 1.5, passing=["partner"]).value == 0
+    assert isolated(SEALED, tried, work, 1.5, passing=["pool", "partner"]).value is None
+
+
 def test_nothing_is_measured_of_no_cases() -> None:
     """Nothing was sealed, so nothing can be right."""
     work = Timeline.from_arrays(scheduled=[], end=[])

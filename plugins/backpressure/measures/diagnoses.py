@@ -61,7 +61,7 @@ def bracketed(sealed: Rows, found: Rows) -> Measure:
     return _share(told, "faults between the last sign of health and the first of the cause", "records")
 
 
-def isolated(sealed: Rows, tried: Rows, work: Timeline, worth: float) -> Measure:
+def isolated(sealed: Rows, tried: Rows, work: Timeline, worth: float, passing: Collection[str] = ()) -> Measure:
     """In which part of the faulty cases a task that goes round the suspect is through sooner than another.
 
     Args:
@@ -69,6 +69,7 @@ def isolated(sealed: Rows, tried: Rows, work: Timeline, worth: float) -> Measure
         tried: of each task its ``run``, its ``case``, and whether it goes ``round`` the suspect, or something else.
         work: the task instances.
         worth: seconds by which it must be sooner.
+        passing: faults that may be over by then: there is nothing to compare, and their cases are left out.
     """
     took = {run: float(mine.end[0] - mine.scheduled[0]) for run, mine in work.by("run_id").items()}
     pairs: dict[str, dict[bool, float]] = {}
@@ -76,7 +77,7 @@ def isolated(sealed: Rows, tried: Rows, work: Timeline, worth: float) -> Measure
         if one["run"] in took:
             pairs.setdefault(one["case"], {})[one["round"]] = took[one["run"]]
     told = []
-    for one in _ill(sealed):
+    for one in (ill for ill in _ill(sealed) if ill["fault"] not in passing):
         mine = pairs.get(one["case"], {})
         right = mine.keys() >= {True, False} and mine[False] - mine[True] >= worth
         seconds = ", ".join(figure(took, "s") for took in mine.values()) or "nothing to go round"
