@@ -89,7 +89,7 @@ with DAG(
     @task(**CONTROL)
     def diagnose() -> dict[str, Any]:
         """Once each order is through, or has waited for a while, find out what is wrong from what is recorded."""
-        (mine := cases()).run.wait_for(lambda: mine.settled("now", 7.0, len(CASES)), seconds=90)
+        (mine := cases()).run.wait_for(lambda: mine.settled("now", 7.0, len(CASES)), casebook.PATIENCE)
         book = casebook.Book(mine, NOTABLE)
         found = [book.diagnosis(case, cause(book.lost[case], book.seen(case))) for case in CASES]
         print(text := report(found), "is in", keep(f"{LESSON}.{mine.run.scenario}.md", text))

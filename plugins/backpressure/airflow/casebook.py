@@ -24,11 +24,13 @@ from backpressure.airflow.upstream import Upstream
 from backpressure.diagnosis import Diagnosis, Profile, lost, onset, profile
 from backpressure.phases import Phase, phases
 
-__all__ = ["Book", "Cases", "Seen", "report", "silent", "ways"]
+__all__ = ["PATIENCE", "Book", "Cases", "Seen", "report", "silent", "ways"]
 
 Record = dict[str, Any]
 ELSEWHERE = "elsewhere"
 """The place of orders that run in no case's pool."""
+PATIENCE = 180.0
+"""Seconds for a wave of orders to get through, also where each start takes several times as long as it should."""
 _HELD = ("queued", "running")
 _BYPASSED = ("slot", "partner", "database", "code")
 
@@ -36,7 +38,7 @@ _BYPASSED = ("slot", "partner", "database", "code")
 @task
 def report(number: int) -> None:
     """Hold a slot of a case's pool for as long as the lane is shut."""
-    Upstream((get_current_context()["dag_run"].conf or {})["lane"], timeout=120).call(str(number))
+    Upstream((get_current_context()["dag_run"].conf or {})["lane"], timeout=2 * PATIENCE).call(str(number))
 
 
 def silent(name: str, **about: Any) -> nullcontext[None]:  # noqa: ARG001 - as the one that speaks
@@ -116,7 +118,7 @@ class Cases:
             # A surge is there before the orders that are looked at in other cases: then all find the same machine.
             for case in sorted(numbers, key=numbers.__getitem__, reverse=True):
                 self._come(case, f"now-{case}", numbers[case])
-            self.run.wait_for(lambda: self.run.over(until), seconds=150)
+            self.run.wait_for(lambda: self.run.over(until), seconds=2 * PATIENCE)
         self._see_through("now", sum(numbers.values()))
         self._see_through("round", 0)
         self._see_through("reports", 0)
@@ -136,7 +138,7 @@ class Cases:
                 self._come(place, label, 1, case=one["case"], without=without)
                 run_id = f"{self.run.run_id}__{label}-0"
                 tried.append({"run": run_id, "case": one["case"], "round": without == suspect})
-        self.run.wait_for(lambda: self.settled("round", patience=5.0, places=bool(tried)), seconds=90, every=0.5)
+        self.run.wait_for(lambda: self.settled("round", patience=5.0, places=bool(tried)), PATIENCE, every=0.5)
         return tried
 
     def settled(self, label: str, patience: float, places: int = 1) -> bool:
@@ -158,7 +160,7 @@ class Cases:
             states = [one["state"] for one in self.records(label)]
             return len(states) >= least and all(state in TERMINAL for state in states)
 
-        self.run.wait_for(over, seconds=90, every=0.5)
+        self.run.wait_for(over, PATIENCE, every=0.5)
 
     @contextmanager
     def _faults(self, drawn: Mapping[str, str]) -> Iterator[list[dict[str, Any]]]:
