@@ -33,10 +33,8 @@ def test_the_controller_sizes_a_live_pool_and_lets_it_rest(lab: Lab) -> None:
     that Airflow reported, step by step.
     """
     with work_dag(lab, "steered.py", work_steered=1) as dag:
-        run = dag.trigger("alone")
-        assert dag.wait(run) == "success", dag.complaints(run)
-        (alone,) = dag.instances(run, "call")
-        held = seconds(alone["end_date"]) - seconds(alone["queued_when"])
+        # The first call in a lab starts later than all others.
+        held = statistics.median([_alone(dag, number) for number in range(4)][1:])
         # A decision averages over two calls' durations: looks within one call's see the same calls, and of so few slots
         # one call more or less is as much as a third.
         settings = ControllerSettings(
@@ -69,6 +67,14 @@ def test_the_controller_sizes_a_live_pool_and_lets_it_rest(lab: Lab) -> None:
         assert busy > 1.5, "the load that one slot could not do was there until the end"
         limit = 0.5 * held * (1 + settings.dead_band)
         assert waited < limit < max(step.sample.queue_time for step in first), "what had piled up is done"
+
+
+def _alone(dag: WorkDag, number: int) -> float:
+    """Seconds for which a call that nobody is in the way of holds its slot."""
+    run = dag.trigger(f"alone-{number}")
+    assert dag.wait(run) == "success", dag.complaints(run)
+    (call,) = dag.instances(run, "call")
+    return seconds(call["end_date"]) - seconds(call["queued_when"])
 
 
 def _steer(dag: WorkDag, settings: ControllerSettings, held: float) -> list[Step]:
