@@ -34,7 +34,7 @@ from backpressure.runbook import carry_out, done_at, listed, parse
 ORDER = "106_05_05_backpressure_runbook__order"
 POOL, INTAKE, SLOTS, LEFT = "runbook_orders", "runbook_intake", 8, 1
 TEMPLATE = Path(__file__).with_name("backpressure_runbook.md")
-EVERY, SECONDS, WATCHED, MARGIN = 1.0, 3.0, 8.0, 3  # s between orders, of an order, of ordinary business; orders
+EVERY, SECONDS, WATCHED, MARGIN = 1.5, 3.0, 8.0, 5  # s between orders, of an order, of ordinary business; orders
 
 with DAG(dag_id="106_05_05_backpressure_runbook__order", schedule=None, max_active_runs=64):
 
@@ -76,8 +76,8 @@ with DAG(
     def incident() -> float:
         """Take slots away at a moment that nobody knows, and be the team lead who answers a page."""
         time.sleep(0.5 + time.time() % 1.5)
-        run, began = Run.current(), time.time()
-        run.resize_pool(POOL, LEFT)
+        (run := Run.current()).resize_pool(POOL, LEFT)
+        began = time.time()
         answer(run, Upstream(run.run_id), "team-lead", until=lambda: run.over("respond"), seconds=180)
         return began
 
@@ -94,9 +94,9 @@ with DAG(
         """Compare what the responder wrote down with what Airflow, the upstream and the task instances recorded."""
         written, began, taken = (run.result(task_id) for task_id in ("write_runbook", "incident", "respond"))
         orders, paged = run.helpers(ORDER), pages(Upstream(run.run_id))
-        seen, closed, opened = (done_at(taken, step) for step in ("watch", f"size {INTAKE} 0", f"size {INTAKE} 1"))
+        seen, closed, mended = (done_at(taken, step) for step in ("watch", f"size {INTAKE} 0", "recovered"))
         phases = {
-            "onset": (began, resizes(run, POOL, LEFT, began - 1)),
+            "onset": (began, resizes(run, POOL, LEFT, began - 10)),
             "detection": (seen, [crossing(orders, written["usual"] + MARGIN, began, "orders").at]),
             "immediate action": (closed, shut := resizes(run, INTAKE, 0, began)),
             "escalation": (done_at(taken, "page team-lead"), [at for at, whom in paged if whom == "team-lead"]),
@@ -107,14 +107,14 @@ with DAG(
         found &= reading(taken[0]["ended"] - began, "from the onset to its end", "the same", unit="s") <= 45
         yield finding("Detection steps", "the queue is seen within the time that the runbook allows", found)
         stopped = reading(len(shut), "times that the intake was shut", "event log") == 1
-        stopped &= came_between(run.runs(ORDER), closed and closed + 2, opened, "orders") == 0
-        yield finding("Immediate actions", "the intake is shut, and nothing comes until it is opened again", stopped)
+        stopped &= came_between(run.runs(ORDER), closed, mended, "orders") <= 1  # which was on its way
+        yield finding("Immediate actions", "the intake is shut, and at most what was on its way comes", stopped)
         reached = reading(tuple(whom for _, whom in paged), "paged", "upstream log") == listed(written["text"], "page")
         yield finding("Escalation paths", "those are paged whom the runbook lists, in its order", reached)
         back = reading(run.pool(POOL).slots, "slots read back", "pools over REST") == SLOTS
-        back &= depth(orders, "orders", at=taken[-1]["ended"]) <= written["usual"] + 1
+        back &= depth(orders, "orders", at=mended or taken[-1]["ended"]) <= written["usual"] + 1
         yield finding("Recovery procedures", "the slots are back, and the queue is what it usually is", back)
-        yield finding("Post-incident review", "another record confirms each phase", witnessed(phases, within=3.0) == 1)
+        yield finding("Post-incident review", "another record confirms each phase", witnessed(phases, within=5.0) == 1)
 
     written = write_runbook()
     [take_orders(), written >> incident(), respond(written["text"])] >> judge()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from backpressure.airflow import arrivals
 from backpressure.airflow.arrivals import arrive, arrive_while_open, came, drop, play
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class FakeRun:
@@ -22,8 +19,12 @@ class FakeRun:
         self.spaced: list[tuple[str, str, int, float, float]] = []
         self.ended: list[tuple[str, str, str]] = []
         self.slots = 1
+        self.run_id = "here"
         self.states = {"a": ["success", "running", "queued", "failed"], "b": ["running"]}
-        self.api = SimpleNamespace(set_run_state=lambda *told: self.ended.append(told))
+        self.api = SimpleNamespace(
+            set_run_state=lambda *told: self.ended.append(told),
+            trigger=lambda helper, run_id: self.trigger(helper, run_id.removeprefix("here__")),
+        )
 
     def time(self) -> float:
         """The instant."""
@@ -47,13 +48,6 @@ class FakeRun:
         """The valve."""
         assert name == "valve"
         return SimpleNamespace(slots=self.slots)
-
-    def sample(self, read: Callable[[], None], until: Callable[[], bool], seconds: float, every: float) -> None:
-        """Read until something is so."""
-        while not until():
-            read()
-            self.at += every
-            assert self.at < 1000 + seconds
 
     def helper_runs(self, helper: str) -> list[dict[str, str]]:
         """The runs of a helper."""
@@ -92,10 +86,33 @@ def test_nothing_comes_through_a_closed_valve(run: FakeRun) -> None:
         run.slots = 0 if 1002 <= run.at < 1004 else 1
         return run.at >= 1006
 
-    came = arrive_while_open(run, "a", "valve", every=0.5, until=until, seconds=60)  # type: ignore[arg-type]  # as above
-    assert came == len(run.triggered) == 4
-    assert not [at for at, *_ in run.triggered if 1002 <= at < 1004]
-    assert [label for _, _, label, _ in run.triggered] == [f"arrival-{number}" for number in range(4)]
+    came = arrive_while_open(run, "a", "valve", every=1.0, until=until, seconds=60)  # type: ignore[arg-type]  # as above
+    assert came == 4
+    assert [(at, label) for at, _, label, _ in run.triggered] == [
+        (1000.0, "arrival-0"),
+        (1001.0, "arrival-1"),
+        (1004.0, "arrival-2"),
+        (1005.0, "arrival-3"),
+    ]
+
+
+def test_what_a_stall_made_overdue_does_not_rush_in(run: FakeRun) -> None:
+    """After a call that took seconds one run comes at once, and the next at its own instant again."""
+    asked = []
+
+    def until() -> bool:
+        asked.append(run.at)
+        run.at += 4.3 if len(asked) == 2 else 0
+        return run.at >= 1008
+
+    arrive_while_open(run, "a", "valve", every=1.0, until=until, seconds=60)  # type: ignore[arg-type]  # as above
+    assert [at for at, *_ in run.triggered] == pytest.approx([1000.0, 1005.3, 1006.0, 1007.0])
+
+
+def test_arrivals_have_an_end(run: FakeRun) -> None:
+    """When what is waited for never comes, the time that was given ends them."""
+    arrive_while_open(run, "a", "valve", every=1.0, until=lambda: False, seconds=3)  # type: ignore[arg-type]  # as above
+    assert [at for at, *_ in run.triggered] == [1000.0, 1001.0, 1002.0]
 
 
 def test_only_what_is_not_over_is_dropped(run: FakeRun) -> None:

@@ -57,17 +57,21 @@ def arrive_while_open(
 ) -> int:
     """Trigger a helper run now and then while a pool has slots, until something is so; returns how many there were.
 
-    The pool is a valve: it holds nothing, but whoever closes it (``slots=0``) stops what would come.
+    The pool is a valve: it holds nothing, but whoever closes it (``slots=0``) stops what would come, but for one that
+    is on its way. Each is due at an instant of its own, ``every`` seconds after the one before, whatever the calls
+    take; of several that are overdue only one comes, since a stall of the API is no rush of customers.
     """
-    number = 0
-
-    def come() -> None:
-        nonlocal number
+    began, turn, number = time.time(), 0, 0
+    while not until() and time.time() < began + seconds:
+        turn = max(turn, int((time.time() - began) / every)) + 1
         if run.pool(valve).slots:
-            run.trigger(helper, f"arrival-{number}")
+            # The first finds out whether its DAG is paused; for the others that would be one more call each.
+            if number:
+                run.api.trigger(helper, f"{run.run_id}__{_ARRIVAL}{number}")
+            else:
+                run.trigger(helper, f"{_ARRIVAL}{number}")
             number += 1
-
-    run.sample(come, until, seconds, every)
+        time.sleep(max(0.0, began + turn * every - time.time()))
     return number
 
 
@@ -80,4 +84,5 @@ def drop(run: Run, *helpers: str) -> int:
 
 
 _UNFINISHED = ("queued", "running")
+_ARRIVAL = "arrival-"
 _AHEAD = 1.5  # s that it takes to make some runs
