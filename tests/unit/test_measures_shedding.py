@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,23 @@ def test_work_is_in_time_when_done_soon_after_it_was_scheduled() -> None:
     assert found.detail == "silver[2] took 6.0 s, 5.0 s are in time"
     assert aftermath().in_time("gold").value == 1
     assert aftermath().in_time("bronze").value is None
+
+
+def test_a_start_that_was_slower_than_usual_makes_nothing_late() -> None:
+    """A wait for a slot and a long service do; of a start only what is usual counts, all of it if nothing is known."""
+
+    def in_time(first: Timeline, **changes: float) -> float | None:
+        stamps = {"scheduled": 0.0, "queued": 1.0, "start": 4.0, "end": 6.0} | changes
+        work = timeline(("gold", 3, stamps["scheduled"], stamps["queued"], stamps["end"], "success"))
+        work = replace(work, start=np.array([stamps["start"]]))
+        value = Aftermath(work, first, [], [], requests(), slots=1, patience=5.0).in_time().value
+        return None if value is None else float(value)
+
+    first = replace(FIRST, start=FIRST.queued + 1.0)
+    assert in_time(first) == 1
+    assert in_time(first, queued=3.5, start=5.0) == 0
+    assert in_time(first, start=1.5) == 0
+    assert in_time(FIRST.select(task_id="none")) == 0
 
 
 def test_shedding_is_right_when_the_item_would_have_been_late() -> None:

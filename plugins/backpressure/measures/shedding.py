@@ -10,6 +10,8 @@ from itertools import accumulate, chain
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
+import numpy as np
+
 from backpressure.measures.measure import Measure
 from backpressure.measures.timelines import count
 from backpressure.measures.upstream import requests, served
@@ -107,10 +109,16 @@ class Aftermath:
         return replace(found, detail=detail)
 
     def in_time(self, kind: str | None = None) -> Measure:
-        """Which part of what succeeded, of one task or of all, was done in time, and what took longest."""
+        """Which part of what succeeded, of one task or of all, was done in time, and what took longest.
+
+        By how much longer a start took than it had usually taken before is left out: the queue is not to blame for
+        that, and nobody who plans it can foresee it.
+        """
         work = self.work if kind is None else self.work.select(task_id=kind)
         done = work.select(state="success")
-        took = (done.end - done.scheduled).tolist()
+        usual = median((self.first.start - self.first.queued).tolist()) if len(self.first) else math.inf
+        slow = np.maximum(done.start - done.queued - usual, 0.0)
+        took = (done.end - done.scheduled - slow).tolist()
         label = f"{kind or 'served'} in time"
         if not took:
             return Measure(None, label)
