@@ -1,7 +1,7 @@
 """# 106.7.4 Insufficient timeout configuration
 
-**Purpose.** Show timeout importance: three calls of a partner that does not answer them for twenty-four seconds, and,
-in the same pool of three slots, four deliveries that are due in twenty.
+**Purpose.** Show timeout importance: three calls of a partner that does not answer them for thirty-six seconds, and,
+in the same pool of three slots, four deliveries that are due in thirty-two.
 
 **What to watch.** Each call sits in a slot and in an open transaction, and waits. No delivery gets a slot. When the
 partner at last drops the connections the calls are tried again, and succeed; now the deliveries come, and the database
@@ -25,7 +25,7 @@ from backpressure.measures import count, duration, gate, peak
 from backpressure.measures.samples import most, stretch
 
 POOL, SLOTS, CALLS, DELIVERIES = "insufficient_timeouts", 3, 3, 4
-HANG, DUE, LONG = 24.0, 20.0, 12.0  # s of the partner's silence, until deliveries are due, and half of the silence
+HANG, DUE, LONG = 36.0, 32.0, 18.0  # s of the partner's silence, until deliveries are due, and half of the silence
 PARTNER, CALLERS = Upstream("insufficient_timeouts"), ("call_unbounded", "call_bounded")
 # [timeouts]
 REQUEST = {"broken": 60.0, "fixed": 1.0}  # seconds without an answer after which a request is given up
