@@ -363,6 +363,26 @@ def test_the_readmes_table_of_lessons_is_rendered(root: Path) -> None:
     assert check(root) == []
 
 
+def test_the_clusters_table_says_what_is_left_out_there(root: Path) -> None:
+    """Lessons that need the local lab's machine, each with the manifest's reason; others are not in it."""
+    page = root / "docs" / "cluster.md"
+    page.parent.mkdir()
+    page.write_text("# Cluster\n\n<!-- lessons left out -->\n<!-- /lessons left out -->\n", encoding="utf-8")
+    assert [str(problem) for problem in check(root)] == [
+        "docs/cluster.md:4: the table of lessons left out is not what course.toml says; run ./lab dev check --fix"
+    ]
+    assert check(root, fix=True) == []
+    assert "A lesson" not in page.read_text(encoding="utf-8")
+    manifest = root / "course.toml"
+    manifest.write_text(
+        manifest.read_text(encoding="utf-8").replace('title = "A lesson"', 'title = "A lesson"\nlocal = "a processor"'),
+        encoding="utf-8",
+    )
+    assert check(root, fix=True) == []
+    assert "| 1.1 A lesson | a processor |\n" in page.read_text(encoding="utf-8")
+    assert check(root) == []
+
+
 def test_an_exercise_without_its_parts_is_named(root: Path) -> None:
     """Files, hints, wrong answers and something to do: each that is missing is said by path."""
     folder = root / "exercises" / "one"

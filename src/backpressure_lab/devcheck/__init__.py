@@ -16,7 +16,7 @@ def check(root: Path, *, fix: bool = False) -> list[Problem]:
     """Every disagreement found in the checkout at ``root``, in the order of files and lines.
 
     With ``fix``, code excerpts in Markdown pages are first rewritten from the files that they quote, and the cluster's
-    files and the README's tables are rendered; nothing else is changed.
+    files and the tables of what the manifest has are rendered; nothing else is changed.
     """
     documents = pages.documents(root)
     if fix:

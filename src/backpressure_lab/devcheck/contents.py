@@ -1,4 +1,4 @@
-"""The README's tables of lessons and exercises: what the manifest has, with links to every page and DAG file."""
+"""Tables of what the manifest has: the README's of lessons and exercises, the cluster's of what is left out there."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from backpressure_lab.devcheck.pages import Document
     from backpressure_lab.manifest import Course, Item, Section
 
-PAGE = "README.md"
+_CLUSTER = "docs/cluster.md"
 
 
 def check(course: Course, documents: Iterable[Document], *, fix: bool) -> Iterator[Problem]:
     """Whether the tables between ``<!-- lessons -->`` and the like are in step; with ``fix`` they are rewritten."""
     known = {document.name: document for document in documents}
-    if PAGE not in known:
-        return
-    text = known[PAGE].text
-    tables: dict[str, Callable[[], str]] = {
-        "lessons": lambda: _lessons(course, known),
-        "exercises": lambda: _exercises(course),
+    tables: dict[tuple[str, str], Callable[[], str]] = {
+        ("README.md", "lessons"): lambda: _lessons(course, known),
+        ("README.md", "exercises"): lambda: _exercises(course),
+        (_CLUSTER, "lessons left out"): lambda: _left_out(course),
     }
-    for name, render in tables.items():
+    texts = {page: known[page].text for page, _ in tables if page in known}
+    for (page, name), render in tables.items():
+        text = texts.get(page, "")
         region = re.search(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", text, re.DOTALL)
         if region is None or region[0] == (wanted := f"\n{render()}\n"):
             continue
         if fix:
-            text = text[: region.start()] + wanted + text[region.end() :]
-            write_text(known[PAGE].path, text)
+            texts[page] = text[: region.start()] + wanted + text[region.end() :]
+            write_text(known[page].path, texts[page])
         else:
             line = text.count("\n", 0, region.start()) + 1
-            yield Problem(PAGE, line, f"the table of {name} is not what course.toml says; run ./lab dev check --fix")
+            yield Problem(page, line, f"the table of {name} is not what course.toml says; run ./lab dev check --fix")
 
 
 def _lessons(course: Course, documents: dict[str, Document]) -> str:
@@ -70,4 +70,10 @@ def _named(number: str, title: str) -> str:
 def _exercises(course: Course) -> str:
     rows = ["| Exercise | |", "|---|---|"]
     rows += [f"| {one.id} | [{one.title}]({one.folder}/README.md) |" for one in course.exercises]
+    return "\n".join(rows) + "\n"
+
+
+def _left_out(course: Course) -> str:
+    rows = ["| Lesson | What it needs of the local lab |", "|---|---|"]
+    rows += [f"| {_named(item.id, item.title)} | {item.local} |" for item in course.written if item.local]
     return "\n".join(rows) + "\n"
