@@ -2,9 +2,8 @@
 
 **Purpose.** Visualize backpressure indicators: a dashboard of four panels, drawn of what Airflow sends to StatsD.
 
-**What to watch.** Three tasks fill a pool of three slots; then 15 more come at once. The panels show the pool's
-queue, the lag of each task, the use of the slots, and whether the queue grows; an alert goes out when the first has
-too high a figure. The findings read the picture itself, which is kept in `.lab/airflow/artifacts/`.
+**What to watch.** Three tasks fill a pool of three slots; then 15 come at once. The panels show it, an alert goes out
+when the queue is too long, and the findings read the picture itself, which is kept in `.lab/airflow/artifacts/`.
 
 **Expected behaviour.** Clear backpressure visibility. In scenario `blind` the panels show what many dashboards begin
 with, the executor's queue and tasks and how long tasks take: they stay flat while 15 tasks wait.
@@ -12,9 +11,9 @@ with, the executor's queue and tasks and how long tasks take: they stay flat whi
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from airflow.sdk import DAG, Param, task
 from backpressure.airflow.artifacts import keep
@@ -25,7 +24,7 @@ from backpressure.airflow.upstream import Upstream
 from backpressure.dashboard import Panel, draw, read
 from backpressure.findings import Finding, finding
 from backpressure.measures import gate
-from backpressure.measures.panels import agrees, directions, panel_mean, panel_quantile, real_mean, spacing
+from backpressure.measures.panels import agrees, followed, panel_mean, panel_quantile, real_mean, spacing
 from backpressure.measures.planning import crossing
 from backpressure.measures.samples import reading
 
@@ -72,9 +71,9 @@ with DAG(
         return list(range(LATE))
 
     @task(**CONTROL)
-    def dashboard() -> str:
+    def dashboard(dag_run: Any = None) -> str:
         """Read the gauges while the work goes on, alert by what the depth panel shows, and draw the panels."""
-        began, alerts, names = time.time(), [], GAUGES[(run := Run.current()).scenario]
+        began, alerts, names = dag_run.start_date.timestamp(), [], GAUGES[(run := Run.current()).scenario]
 
         def look() -> float:
             at, depth = (points(names["depth"], began) or [(0.0, 0.0)])[-1]
@@ -105,16 +104,17 @@ with DAG(
         queue, taken = work.concurrency("scheduled", "queued"), work.concurrency("queued", "end")
         shown = agrees(depth.points, queue, "Queue depth") >= 0.75
         yield finding("Queue depth charts", "the panel shows, give or take one, how many tasks waited", shown)
-        lagged = panel_quantile(lag, 0.95).near(gate(run.tasks("late"), "p95"), 0.1)
-        yield finding("Lag time metrics", "the panel's lags are what tasks waited for a slot", lagged)
+        lags = panel_quantile(lag, 0.95).near(gate(run.tasks("late"), "p95"), 0.1)
+        yield finding("Lag time metrics", "the panel's lags are what tasks waited for a slot", lags)
         used_so = panel_mean(used, taken).near(real_mean(used, taken, SLOTS), 0.2)
         yield finding("Resource utilization", "the slots are used as the panel says", used_so)
-        yield finding("Trend analysis", "the panel is above 0 while the queue grows", directions(trend, work) >= 0.75)
-        wait = -1 * crossing(work, DEEP + 1, notes[0]["at"] if notes else math.nan, "tasks", finish="queued")
-        alerted = reading(len(notes) if len(work) else None, "alerts delivered", "upstream log") == 1
-        alerted &= wait.named("from too many waiting to the alert") <= spacing(depth) + 1
-        alerted &= agrees([(note["body"]["at"], note["body"]["depth"]) for note in notes], queue, "alerts") == 1
-        yield finding("Alerting integration", "one alert comes, is right, and comes by the next gauge", alerted)
+        yield finding("Trend analysis", "the panel shows how the queue grew and shrank", followed(trend, work) >= 0.75)
+        told = [(note["body"]["at"], note["body"]["depth"]) for note in notes]
+        wait = -1 * crossing(work, DEEP + 1, told[0][0] if told else float("nan"), "tasks", finish="queued")
+        alerted = shown & (reading(len(notes) if len(work) else None, "alerts delivered", "upstream log") == 1)
+        alerted &= wait.named("from too many waiting to the gauge that alerts") <= spacing(depth) + 2
+        alerted &= agrees(told, queue, "alerts") == 1
+        yield finding("Alerting integration", "a panel that is right sends one alert, by its next gauge", alerted)
 
     few, many = (work.override(task_id=name) for name in ("early", "late"))
     [few.expand(number=list(range(EARLY))), many.expand(number=rush()), dashboard()] >> judge()

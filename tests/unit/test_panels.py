@@ -9,7 +9,8 @@ from backpressure.airflow.metrics import Metrics, Series
 from backpressure.airflow.panels import changes, points
 from backpressure.dashboard import Panel, read
 from backpressure.load_picture import load_picture
-from backpressure.measures.panels import agrees, directions, panel_mean, panel_quantile, real_mean, spacing
+from backpressure.measures.measure import Measure
+from backpressure.measures.panels import agrees, followed, panel_mean, panel_quantile, real_mean, spacing
 from backpressure.request_log import RequestLog
 from backpressure.timeline import Timeline
 
@@ -85,18 +86,23 @@ def test_a_flat_line_over_a_queue_agrees_with_nothing() -> None:
     assert agrees([(10.5, 0.0), (12.0, 0.0)], QUEUE, "Depth").value == 0
 
 
-def test_a_trend_is_right_where_it_has_the_sign_of_arrivals_less_starts() -> None:
+def test_a_trend_shows_what_it_moves_with_the_queue() -> None:
     """Up by three, down by two; a time in which about as many came as started has no direction."""
-    at = (5.0, 12.0, 13.0, 20.0, 24.0)
-    assert directions(Panel("Trend", list(zip(at, (0, 0.5, 0.0, -0.3, -0.2), strict=True))), WORK).value == 1
-    assert directions(Panel("Trend", list(zip(at, (0, 0.5, 0.0, 0.3, 0.2), strict=True))), WORK).value == 0.5
-    assert directions(Panel("Trend", []), WORK).value is None
+
+    def part(*slopes: float) -> Measure:
+        return followed(Panel("Trend", list(zip((5.0, 12.0, 13.0, 20.0, 24.0), slopes, strict=True))), WORK)
+
+    assert part(0, 0.5, 0.0, -0.3, -0.2).value == 1, "a little too much is no less right"
+    assert part(0, 0.5, 0.0, 0.3, 0.2).value == pytest.approx(3 / 5), "the other sign shows nothing"
+    assert part(0, 1 / 7, 0.0, -1 / 7, 0.0).value == pytest.approx(2 / 5), "the right signs of noise are little"
+    assert part(0, 0.0, 0.0, 0.0, 0.0).detail == "0 shown where the queue changed by 3"
+    assert followed(Panel("Trend", []), WORK).value is None
 
 
 def test_a_blink_is_no_direction() -> None:
     """A figure that jumps up and back within a moment has not followed a queue that stays long."""
     blink = [(5.0, 0.0), (10.0, 0.0), (10.5, 6.0), (11.0, -6.0), (12.0, 0.0), (20.0, 0.0)]
-    assert directions(Panel("Trend", blink), WORK).value == 0
+    assert followed(Panel("Trend", blink), WORK).value == 0
 
 
 def test_figures_of_a_panel_are_those_of_its_points() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Points = Sequence[tuple[float, float]]
 
-__all__ = ["agrees", "directions", "panel_mean", "panel_quantile", "real_mean", "spacing"]
+__all__ = ["agrees", "followed", "panel_mean", "panel_quantile", "real_mean", "spacing"]
 
 _SOURCE = "the drawn panels"
 _CLEAR = 2  # fewer more or less may have come or started between a gauge and its receipt
@@ -42,11 +42,12 @@ def agrees(points: Points, curve: Curve, label: str, tolerance: float = 1) -> Me
     return replace(found, at=at, detail=f"furthest apart: {figure(shown)} shown, {figure(value)} by timestamps")
 
 
-def directions(trend: Panel, work: Timeline, every: float = 4.0) -> Measure:
-    """Over which part of the times a trend panel shows more, or less, as the queue really grew, or shrank.
+def followed(trend: Panel, work: Timeline, every: float = 4.0) -> Measure:
+    """Which part of what the queue really grew and shrank by a trend panel shows.
 
     A time reaches from one point to the next that lies at least ``every`` seconds later, so that of two panels with
-    points of different density neither counts the blinks of a moment.
+    points of different density neither counts the blinks of a moment. In each, what is shown counts up to what really
+    changed, and nothing when its sign is the other: a figure that moves by chance seldom moves as far.
 
     Args:
         trend: how fast the queue changed up to each point, per second.
@@ -54,19 +55,24 @@ def directions(trend: Panel, work: Timeline, every: float = 4.0) -> Measure:
             as left have no clear direction and are left out.
         every: how long a time is at least, in seconds.
     """
-    right, wrong, shown, since = [], [], 0.0, trend.points[0][0] if trend.points else 0.0
+    shown, since = 0.0, trend.points[0][0] if trend.points else 0.0
+    changes: list[tuple[float, float, float, int]] = []  # what is not shown, when, what is, and what really changed
     for (before, _), (at, slope) in pairwise(trend.points):
         shown += slope * (at - before)
         if at - since >= every:
             came = int(((work.scheduled > since) & (work.scheduled <= at)).sum())
             change = came - int(((work.queued > since) & (work.queued <= at)).sum())
             if abs(change) >= _CLEAR:
-                right.append(shown * change >= 1)
-                if not right[-1]:
-                    wrong.append((at, f"{figure(shown)} shown where the queue changed by {change}"))
+                seen = min(abs(change), abs(shown)) if shown * change > 0 else 0.0
+                changes.append((abs(change) - seen, at, shown, change))
             shown, since = 0.0, at
-    found = share(right, f"times with the right sign of {trend.title}", _SOURCE)
-    return replace(found, at=wrong[0][0], detail=wrong[0][1]) if wrong else found
+    name = f"part of the changes that {trend.title} shows"
+    if not changes:
+        return Measure(None, name, source=_SOURCE)
+    value = 1 - sum(missed for missed, *_ in changes) / sum(abs(change) for *_, change in changes)
+    missed, at, shown, change = max(changes)
+    detail = f"{figure(shown)} shown where the queue changed by {change}" if missed > _CLEAR / 2 else ""
+    return Measure(value, name, at=at, source=_SOURCE, samples=len(changes), detail=detail)
 
 
 def panel_mean(panel: Panel, curve: Curve) -> Measure:
