@@ -141,9 +141,9 @@ def test_ties_go_by_their_index() -> None:
     assert in_index_order(NOTHING, "work").value is None
 
 
-def test_the_last_end_of_those_that_run() -> None:
-    """At 2 two run, of which one ends at 3.2; at 9 none does."""
-    assert (last_end(QUEUE, 2.0), last_end(QUEUE, 9.0)) == (3.2, None)
+def test_the_last_end_of_those_that_hold_a_slot() -> None:
+    """At 2 two run, of which one ends at 3.2; at 3.55 one runs and one, which ends later, begins soon; at 9 none."""
+    assert [last_end(QUEUE, at) for at in (2.0, 3.55, 9.0)] == [3.2, 5.5, None]
 
 
 def test_what_a_window_lets_through_is_told_from_what_an_earlier_one_left() -> None:

@@ -169,6 +169,6 @@ def in_index_order(work: Timeline, label: str) -> Measure:
 
 
 def last_end(work: Timeline, at: float) -> float | None:
-    """When the last of those that run at an instant ends; None when none does."""
-    running = work.intervals().at(at)
-    return float(work.end[running].max()) if len(running) else None
+    """When the last of those that hold a slot at an instant, from ``queued`` on, ends; None when none does."""
+    holding = work.intervals("queued").at(at)
+    return float(work.end[holding].max()) if len(holding) else None
