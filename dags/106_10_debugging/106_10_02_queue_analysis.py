@@ -4,7 +4,7 @@
 
 **What to watch.** Work of three weights comes to a pool that is shut, so that its queue stands still: the lightest
 first, three slots a task, the heaviest last. It is inspected, and written down by pool and weight. Then the pool opens;
-half-way the end is foretold. A second pool beside it has slots for all that comes to it.
+when two thirds of it are gone, the end is foretold. A second pool beside it has slots for all that comes to it.
 
 **Expected behaviour.** Queue issues understood: all that was seen and foretold comes true. Scenario `glance` looks as
 people often do: at what is *queued*, as if it went by age, and at tasks instead of slots.
@@ -39,10 +39,11 @@ NEXT = {"exact": lambda one: (-one["priority_weight"], one["map_index"]), "glanc
 
 def look(run: Run) -> dict[str, float]:
     """What waits and what is used: in slots, as the pool counts, or at a glance in tasks."""
-    pool, tasks = run.pool(NARROW), run.states(*KINDS)
-    slots = {"waiting": pool.scheduled, "used": pool.occupied}
-    counted = {"waiting": tasks.count("queued"), "used": tasks.count("running")}
-    return {"at": time.time()} | (slots if run.scenario == "exact" else counted)
+    if run.scenario == "exact":
+        pool = run.pool(NARROW)
+        return {"at": time.time(), "waiting": pool.scheduled, "used": pool.occupied}
+    tasks = run.states(*KINDS)
+    return {"at": time.time(), "waiting": tasks.count("queued"), "used": tasks.count("running")}
     # [/look]
 
 
@@ -53,7 +54,7 @@ with DAG("106_10_02_queue_analysis", schedule=None, max_active_runs=1, doc_md=__
     @task(weight_rule="absolute")
     def work(number: int) -> None:
         """Take some time."""
-        time.sleep(1.2)
+        time.sleep(2.0)
 
     @task(**CONTROL)
     def shut() -> None:
@@ -70,7 +71,7 @@ with DAG("106_10_02_queue_analysis", schedule=None, max_active_runs=1, doc_md=__
     # [analyse]
     @task(**CONTROL)
     def analyse() -> dict:
-        """Inspect the queue while it stands still; then open the pool, and half-way say when nothing will wait."""
+        """Inspect the queue while it stands still; then open the pool, and in time say when nothing will wait."""
         run = Run.current()
         run.wait_for(lambda: run.arrived(NARROW) == 10 and run.over("wide"), seconds=60)
         records = run.api.task_instances(run.dag_id, run.run_id, state=[STATE[run.scenario]], pool=[NARROW, WIDE])
@@ -79,7 +80,7 @@ with DAG("106_10_02_queue_analysis", schedule=None, max_active_runs=1, doc_md=__
         print(shown := table(seen, pools), "is in", keep(f"{run.dag_id}.{run.scenario}.md", shown))
         samples, opened = [first := look(run)], time.time()
         run.resize_pool(NARROW, SLOTS)
-        samples += run.sample(lambda: look(run), lambda: look(run)["waiting"] <= first["waiting"] / 2, 60, 0.3)
+        samples += run.sample(lambda: look(run), lambda: look(run)["waiting"] <= first["waiting"] / 3, 90, 0.3)
         fell = [(b["at"], b["waiting"]) for a, b in pairwise(samples) if b["waiting"] < a["waiting"]]
         empty = (trend(fell).reaches(0) if fell else None) or time.time()
         samples += run.sample(lambda: look(run), lambda: run.over(*KINDS), 90, 0.3)
@@ -101,7 +102,7 @@ with DAG("106_10_02_queue_analysis", schedule=None, max_active_runs=1, doc_md=__
         yield finding("Priority distribution", "slots go to the tasks in the order that was foretold", ordered)
         used = integral(found["samples"], "used", "slot-seconds in the samples", over=jobs).near(held(jobs, "all"), 0.4)
         yield finding("Pool utilization", "the samples say how much of the pool was used, by timestamps", used)
-        foretold = reading(found["empty"] - opened, "the same, foretold half-way", "inspection", unit="s")
+        foretold = reading(found["empty"] - opened, "the same, foretold", "inspection", unit="s")
         ends = foretold.near(drained(jobs, opened, "the narrow pool"), 0.3)
         yield finding("Trend analysis", "nothing waits any more about when that was foretold", ends)
 
