@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -219,6 +220,11 @@ class NativeCluster:
         words[-1] = re.sub(r":(\d+)/", lambda match: f":{ports.get(match[1], match[1])}/", words[-1])
         asked = subprocess.run(words, env=self.environment(name, number), capture_output=True, check=False, timeout=60)
         return asked.returncode == 0
+
+    def logged(self, name: str, words: str, number: int = 1) -> list[float]:
+        """When a service wrote lines with these words into its log, by its own clock (epoch s)."""
+        with (self.home / "logs" / f"{name}-{number}.log").open(encoding="utf-8") as lines:
+            return [datetime.fromisoformat(line.split()[0]).timestamp() for line in lines if words in line]
 
     def kill(self, name: str, number: int = 1, sign: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to a service's process and everything that it has started, as the loss of its host would."""
