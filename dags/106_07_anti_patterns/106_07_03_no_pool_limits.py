@@ -23,7 +23,7 @@ from backpressure.airflow.run import CONTROL, Run
 from backpressure.airflow.upstream import Upstream
 from backpressure.findings import Finding, finding
 from backpressure.measures import count, peak, utilisation
-from backpressure.measures.samples import reading, share
+from backpressure.measures.samples import most, reading, share
 from backpressure.measures.upstream import requests
 
 JOBS, QUICK, EACH, SECONDS, PATIENCE = 6, 3, 3, 6.0, 2.0  # connections of a job, s of its call, s to wait for one
@@ -81,12 +81,9 @@ with DAG(LESSON, schedule=None, max_active_runs=1, max_active_tasks=ROOM, doc_md
         since, watched = run.result("prepare"), run.result("watch")
         log, told = PARTNER.log(since=since), [note["body"] for note in PARTNER.notifications(since=since)]
         jobs = run.tasks("job", "job_in_pool").select(state=("success", "failed"))
-        full = [one["at"] for one in watched["samples"] if one["total"] >= watched["limit"]]
-        seen = len(full) if watched["samples"] else None
+        held = most(watched["samples"], "total", "connections of the role at most", "database")
         yield finding(
-            "Resource exhaustion",
-            "the jobs take every connection that the role may hold, for as long as three looks at it",
-            reading(seen, "samples without a free connection", "database", at=next(iter(full), None)) >= 3,
+            "Resource exhaustion", "the jobs take every connection that the role may hold", held >= watched["limit"]
         )
         overload = requests(log, "calls refused", status=503)
         yield finding(
