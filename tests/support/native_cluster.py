@@ -245,7 +245,8 @@ class NativeCluster:
         """End every process and remove what cannot be removed later."""
         leaders = [ProcessId.of(process.pid) for process in self.running.values() if process.poll() is None]
         processes.end([leader for leader in leaders if leader], grace=8.0, tick=self._poll)
-        self._poll()
+        for process in self.running.values():
+            process.wait(timeout=30)
         if self.postgres is not None:
             self.postgres.remove()
         self._guard.close()
