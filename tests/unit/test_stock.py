@@ -35,6 +35,14 @@ def test_a_locked_row_is_waited_for_in_vain(dsn: str) -> None:
     assert stock.take("two-a", 1.0, dsn=dsn) == 1
 
 
+def test_a_schema_that_is_called_as_the_role_changes_nothing(dsn: str, postgres: PostgresServer) -> None:
+    """The package makes such a schema when it is first used, perhaps in the middle of a lesson."""
+    stock.fill(["five"], dsn=dsn)
+    postgres.psql("CREATE SCHEMA postgres", dbname="stock")
+    stock.fill(["six"], dsn=dsn)
+    assert (stock.take("five", 1.0, dsn=dsn), stock.take("six", 1.0, dsn=dsn)) == (1, 1)
+
+
 def test_those_who_wait_together_wait_no_longer(dsn: str) -> None:
     """The second in line for a row gives up as soon as the first."""
     stock.fill(["four"], dsn=dsn)

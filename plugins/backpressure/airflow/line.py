@@ -17,27 +17,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Item", "Line"]
 
+# The schema is named, since a role's own schema, once there is one, would go before it (see `stock`).
 # Two who make the table at once may both find that it is not there: the lock lets one go first.
 _CREATE = """SELECT pg_advisory_xact_lock(hashtext('line_items'));
-    CREATE TABLE IF NOT EXISTS line_items (
+    CREATE TABLE IF NOT EXISTS public.line_items (
         line text NOT NULL,
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         step integer NOT NULL DEFAULT 0,
         token text NOT NULL,
         at float8[] NOT NULL DEFAULT ARRAY[extract(epoch FROM clock_timestamp())::float8]);
-    CREATE INDEX IF NOT EXISTS line_items_next ON line_items (line, step, id);
-    DELETE FROM line_items WHERE at[1] < extract(epoch FROM clock_timestamp()) - 86400"""
-_PUT = "INSERT INTO line_items (line, token) VALUES (%s, %s)"
-_TAKE = """UPDATE line_items SET step = step + 1, at = at || extract(epoch FROM clock_timestamp())::float8 WHERE id = (
-    SELECT id FROM line_items WHERE line = %s AND step = %s ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    CREATE INDEX IF NOT EXISTS line_items_next ON public.line_items (line, step, id);
+    DELETE FROM public.line_items WHERE at[1] < extract(epoch FROM clock_timestamp()) - 86400"""
+_PUT = "INSERT INTO public.line_items (line, token) VALUES (%s, %s)"
+_TAKE = """UPDATE public.line_items
+    SET step = step + 1, at = at || extract(epoch FROM clock_timestamp())::float8
+    WHERE id = (
+        SELECT id FROM public.line_items WHERE line = %s AND step = %s ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id, token"""
-_HAND_ON = """UPDATE line_items
+_HAND_ON = """UPDATE public.line_items
     SET step = step + 1, token = %s, at = at || extract(epoch FROM clock_timestamp())::float8
     WHERE line = %s AND id = %s"""
-_ROWS = "SELECT at FROM line_items WHERE line = %s AND step >= 0 ORDER BY id"
-_LEFT = "SELECT count(*) FROM line_items WHERE line = %s AND step BETWEEN 0 AND %s"
-_END = "INSERT INTO line_items (line, step, token) VALUES (%s, -1, '')"
-_ENDED = "SELECT EXISTS (SELECT FROM line_items WHERE line = %s AND step = -1)"
+_ROWS = "SELECT at FROM public.line_items WHERE line = %s AND step >= 0 ORDER BY id"
+_LEFT = "SELECT count(*) FROM public.line_items WHERE line = %s AND step BETWEEN 0 AND %s"
+_END = "INSERT INTO public.line_items (line, step, token) VALUES (%s, -1, '')"
+_ENDED = "SELECT EXISTS (SELECT FROM public.line_items WHERE line = %s AND step = -1)"
 
 
 class Item(NamedTuple):

@@ -14,14 +14,17 @@ from backpressure.airflow.database import WATCHING_DB, connect
 
 __all__ = ["fill", "locked", "remove", "take"]
 
+# Without its schema a table's name would mean another one from the moment on at which somebody makes a schema that is
+# called as the role is, and the package calls its schema so.
 _TABLE = (
-    "CREATE TABLE IF NOT EXISTS lesson_stock (product text PRIMARY KEY, lines integer NOT NULL, taken integer NOT NULL)"
+    "CREATE TABLE IF NOT EXISTS public.lesson_stock "
+    "(product text PRIMARY KEY, lines integer NOT NULL, taken integer NOT NULL)"
 )
-_FILL = """INSERT INTO lesson_stock VALUES (%(product)s, %(lines)s, 0)
+_FILL = """INSERT INTO public.lesson_stock VALUES (%(product)s, %(lines)s, 0)
     ON CONFLICT (product) DO UPDATE SET lines = excluded.lines"""
-_TAKE = "UPDATE lesson_stock SET taken = taken + 1 WHERE product = %(product)s RETURNING lines"
-_LOCK = "SELECT lines FROM lesson_stock WHERE product = %(product)s FOR UPDATE"
-_REMOVE = "DELETE FROM lesson_stock WHERE starts_with(product, %(prefix)s)"
+_TAKE = "UPDATE public.lesson_stock SET taken = taken + 1 WHERE product = %(product)s RETURNING lines"
+_LOCK = "SELECT lines FROM public.lesson_stock WHERE product = %(product)s FOR UPDATE"
+_REMOVE = "DELETE FROM public.lesson_stock WHERE starts_with(product, %(prefix)s)"
 
 
 def fill(products: Iterable[str], lines: int = 1, *, dsn: str | None = None) -> None:
