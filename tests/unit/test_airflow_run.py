@@ -21,12 +21,14 @@ class FakeAirflow:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.looks = 0
         self.notes: list[dict[str, Any]] = []
         self.runs: dict[str, list[dict[str, Any]]] = {}
         self.paused: dict[str, bool] = {}
 
     def dag(self, dag_id: str) -> dict[str, Any]:
         """A DAG, as far as it is asked for."""
+        self.looks += 1
         return {"is_paused": self.paused.get(dag_id, False)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
@@ -34,7 +36,7 @@ class FakeAirflow:
         self.asked.append(f"{'pause' if paused else 'unpause'} {dag_id}")
         self.paused[dag_id] = paused
 
-    def trigger(self, dag_id: str, run_id: str) -> None:
+    def trigger(self, dag_id: str, run_id: str, **_: Any) -> None:
         """Create a run."""
         self.asked.append(f"trigger {run_id}")
         self.runs.setdefault(dag_id, []).append({"dag_run_id": run_id, "state": "queued"})
@@ -90,6 +92,17 @@ def test_a_pool_that_a_task_makes_itself_is_noted_as_one_to_remove(run: Run, air
     (note,) = airflow.notes
     assert (note["kind"], note["name"], note["before"], note["run_id"]) == ("pool", "own", None, "r1")
     assert airflow.asked == []
+
+
+def test_a_helper_is_unpaused_once_and_again_after_a_pause(run: Run, airflow: FakeAirflow) -> None:
+    """Whether it is paused is asked for the first run only, until this run itself pauses it."""
+    airflow.paused["a"] = True
+    assert [run.trigger("a", "one"), run.trigger("a", "two")] == ["r1__one", "r1__two"]
+    assert airflow.asked == ["unpause a", "trigger r1__one", "trigger r1__two"]
+    assert airflow.looks == 1
+    run.pause("a", paused=True)
+    run.trigger("a", "three")
+    assert airflow.asked[3:] == ["pause a", "unpause a", "trigger r1__three"]
 
 
 def test_runs_triggered_together_wait_behind_a_pause(run: Run, airflow: FakeAirflow) -> None:

@@ -19,12 +19,8 @@ class FakeRun:
         self.spaced: list[tuple[str, str, int, float, float]] = []
         self.ended: list[tuple[str, str, str]] = []
         self.slots = 1
-        self.run_id = "here"
         self.states = {"a": ["success", "running", "queued", "failed"], "b": ["running"]}
-        self.api = SimpleNamespace(
-            set_run_state=lambda *told: self.ended.append(told),
-            trigger=lambda helper, run_id: self.trigger(helper, run_id.removeprefix("here__")),
-        )
+        self.api = SimpleNamespace(set_run_state=lambda *told: self.ended.append(told))
 
     def time(self) -> float:
         """The instant."""

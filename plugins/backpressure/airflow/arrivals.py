@@ -65,11 +65,7 @@ def arrive_while_open(
     while not until() and time.time() < began + seconds:
         turn = max(turn, int((time.time() - began) / every)) + 1
         if run.pool(valve).slots:
-            # The first finds out whether its DAG is paused; for the others that would be one more call each.
-            if number:
-                run.api.trigger(helper, f"{run.run_id}__{_ARRIVAL}{number}")
-            else:
-                run.trigger(helper, f"{_ARRIVAL}{number}")
+            run.trigger(helper, f"arrival-{number}")
             number += 1
         time.sleep(max(0.0, began + turn * every - time.time()))
     return number
@@ -84,5 +80,4 @@ def drop(run: Run, *helpers: str) -> int:
 
 
 _UNFINISHED = ("queued", "running")
-_ARRIVAL = "arrival-"
 _AHEAD = 1.5  # s that it takes to make some runs

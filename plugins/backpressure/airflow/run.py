@@ -26,6 +26,8 @@ CONTROL_POOL = "lab_control"
 CONTROL: dict[str, Any] = {"pool": CONTROL_POOL, "priority_weight": 1_000_000, "weight_rule": "absolute"}
 
 TERMINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
+EXECUTION_STATES = ("queued", "running")
+"""A task instance has a slot: of one that is queued, a process is on its way. Airflow calls these states so, too."""
 
 _NOT_FOUND = 404
 _READING_SECONDS = 6.0
@@ -46,6 +48,7 @@ class Run:
         self.dag_id = dag_id
         self.run_id = run_id
         self.params = params
+        self._unpaused: set[str] = set()
 
     @classmethod
     def current(cls) -> Self:
@@ -95,6 +98,7 @@ class Run:
         """Pause or unpause a DAG until this run is over."""
         self._borrow("pause", dag_id, self.api.dag(dag_id)["is_paused"])
         self.api.pause(dag_id, paused=paused)
+        self._unpaused.discard(dag_id)
 
     def put_file(self, path: Path) -> Path:
         """Put an empty file somewhere until this run is over, or somebody removes it; one that is there stays."""
@@ -142,8 +146,7 @@ class Run:
     def trigger(self, helper: str, label: str, **conf: Any) -> str:
         """Start a run of a helper DAG that belongs to this run; returns its run id."""
         run_id = f"{self.run_id}__{label}"
-        if self.api.dag(helper)["is_paused"]:
-            self.api.pause(helper, paused=False)
+        self._unpause(helper)
         self.api.trigger(helper, run_id, conf=conf)
         return run_id
 
@@ -172,13 +175,19 @@ class Run:
         for a second call, by a task that runs again, those of the first.
         """
         first = time.time() + delay
-        if self.api.dag(helper)["is_paused"]:
-            self.api.pause(helper, paused=False)
+        self._unpause(helper)
         for number in range(count):
             after = datetime.fromtimestamp(first + number * every, UTC).isoformat()
             self.api.trigger(helper, f"{self.run_id}__{label}-{number}", conf=conf, run_after=after)
         runs = self.helper_runs(helper, f"{label}-")
         return sorted(datetime.fromisoformat(run["run_after"]).timestamp() for run in runs)
+
+    def _unpause(self, helper: str) -> None:
+        """Unpause a helper for good; asked once by each task, since load that comes as it should has no time to ask."""
+        if helper not in self._unpaused:
+            if self.api.dag(helper)["is_paused"]:
+                self.api.pause(helper, paused=False)
+            self._unpaused.add(helper)
 
     def helper_runs(self, helper: str, label: str = "") -> list[dict[str, Any]]:
         """The runs of a helper DAG that belong to this run, as Airflow lists them; those with such a label, or all."""
