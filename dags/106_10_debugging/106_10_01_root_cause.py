@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
-from backpressure.airflow import casebook
+from backpressure.airflow import casebook, cases
 from backpressure.airflow.artifacts import keep
 from backpressure.airflow.evidence import evidence
 from backpressure.airflow.run import CONTROL, Run
@@ -32,7 +32,7 @@ LESSON, CASES, POOL = "106_10_01_root_cause", "abcdefg", "root_cause_"
 FAULTS = dict.fromkeys(("pool", "neighbour", "surge"), "slot") | {one: one for one in ("partner", "database", "code")}
 SLOTS, SURGE, NOTABLE = 2, 24, 2.5  # of a pool, orders in a surge, s that an order must lose in one place
 HELPERS = [f"{LESSON}__{place}" for place in (*CASES, "elsewhere")]
-cases = partial(casebook.Cases, LESSON, CASES, POOL, SLOTS)
+own = partial(cases.Cases, LESSON, CASES, POOL, SLOTS)
 
 
 # [order]
@@ -41,8 +41,8 @@ def order() -> None:
     """Call the partner, take from the stock, work on each line; when traced, log how long each took, and the id."""
     ti, conf = get_current_context()["ti"], get_current_context()["dag_run"].conf
     lane, traced, skip = f"{conf['lesson']}-{conf['case']}", conf["scenario"] == "traced", conf.get("without")
-    step, request = (phase, ti.run_id) if traced else (casebook.silent, None)
-    partner, take = casebook.ways(lane)  # addresses, which Airflow knows: looked up before the clock runs
+    step, request = (phase, ti.run_id) if traced else (cases.silent, None)
+    partner, take = cases.ways(lane)  # addresses, which Airflow knows: looked up before the clock runs
     with step("partner", request=request):
         if skip != "partner":
             partner.call(request_id=request)
@@ -57,7 +57,7 @@ for place in (*CASES, "elsewhere"):
     with DAG(dag_id=f"106_10_01_root_cause__{place}", schedule=None, max_active_runs=64):
         order.override(pool=POOL + place)()
     with DAG(dag_id=f"106_10_01_root_cause__reports_{place}", schedule=None):
-        casebook.report.override(pool=POOL + place).expand(number=[*range(SLOTS)])
+        cases.report.override(pool=POOL + place).expand(number=[*range(SLOTS)])
 
 
 # [rule]
@@ -83,13 +83,13 @@ with DAG(
     @task(**CONTROL)
     def inject() -> list[dict[str, Any]]:
         """Let orders go through; then draw the faults, let more come, and keep what was drawn sealed until the end."""
-        (mine := cases()).begin()
+        (mine := own()).begin()
         return mine.suffer(dict(zip(CASES, random.sample(["none", *FAULTS], 7), strict=True)), SURGE, until="isolate")
 
     @task(**CONTROL)
     def diagnose() -> dict[str, Any]:
         """Once each order is through, or has waited for a while, find out what is wrong from what is recorded."""
-        (mine := cases()).run.wait_for(lambda: mine.settled("now", 7.0, len(CASES)), casebook.PATIENCE)
+        (mine := own()).run.wait_for(lambda: mine.settled("now", 7.0, len(CASES)), cases.PATIENCE)
         book = casebook.Book(mine, NOTABLE)
         found = [book.diagnosis(case, cause(book.lost[case], book.seen(case))) for case in CASES]
         print(text := report(found), "is in", keep(f"{LESSON}.{mine.run.scenario}.md", text))
@@ -98,7 +98,7 @@ with DAG(
     @task(**CONTROL)
     def isolate(found: dict[str, Any]) -> list[dict[str, Any]]:
         """Send an order round each suspect, and one round something else."""
-        return cases().go_round(found["cases"])
+        return own().go_round(found["cases"])
 
     @evidence
     def judge(run: Run) -> Iterator[Finding]:

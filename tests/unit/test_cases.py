@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from backpressure.airflow import casebook
+from backpressure.airflow import cases
 from backpressure.airflow.database import WATCHING_DB
 
 
@@ -29,9 +29,9 @@ def test_addresses_are_looked_up_before_an_order_is_timed(monkeypatch: pytest.Mo
     def take(product: str, **how: Any) -> tuple[str, dict[str, Any]]:
         return product, how
 
-    monkeypatch.setattr(casebook, "Upstream", FakeUpstream)
+    monkeypatch.setattr(cases, "Upstream", FakeUpstream)
     monkeypatch.setattr("backpressure.airflow.database.dsn", dsn)
     monkeypatch.setattr("backpressure.airflow.stock.take", take)
-    _, taken = casebook.ways("case a")
+    _, taken = cases.ways("case a")
     assert asked == ["case a", WATCHING_DB]
     assert taken() == ("case a", {"patience": 6.0, "dsn": "dbname=stock"})
