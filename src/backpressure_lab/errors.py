@@ -34,6 +34,13 @@ class WentDownError(NotRunningError):
         super().__init__(f"The lab went down during {during}.\nStart it with ./lab up and {again}.")
 
 
+class NoAnswerError(NotRunningError):
+    """The lab is there, but its Airflow does not answer."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(f"Airflow does not answer: {reason}.\nLook at: ./lab status")
+
+
 class DamagedLabError(NotRunningError):
     """A file under ``.lab/`` is not what the lab wrote."""
 

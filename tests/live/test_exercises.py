@@ -9,8 +9,9 @@ import pytest
 from support.lab import Lab
 
 from backpressure_lab import manifest
-from backpressure_lab.exercises import catalog, live, verdict
+from backpressure_lab.exercises import catalog, verdict
 from backpressure_lab.exercises.place import Place
+from backpressure_lab.exercises.staging import Lab as Deployment
 from backpressure_lab.stack import bootstrap
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
@@ -36,7 +37,7 @@ def verdicts(lab: Lab, request: pytest.FixtureRequest) -> dict[Path, Future[verd
         if facts is None or found.messages:
             return found
         with bootstrap.client(context, patience=60) as api:
-            return verdict.second_tier(files, path, facts, live.Lab(Place.here(context), api, lambda: True))
+            return verdict.second_tier(files, path, facts, Deployment(Place.here(context), api, lambda: True))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return {path: pool.submit(checked, files, path) for files, path in ANSWERS if path in asked}

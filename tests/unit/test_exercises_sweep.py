@@ -12,8 +12,8 @@ import pytest
 from backpressure.airflow.client import AirflowError
 from backpressure.airflow.upstream import Endpoint
 
-from backpressure_lab.exercises import live
 from backpressure_lab.exercises.place import Place
+from backpressure_lab.exercises.staging import sweep
 
 
 class Api:
@@ -60,7 +60,7 @@ def test_only_what_nobody_owns_any_more_is_removed(tmp_path: Path, owner: list[f
         path.write_text("", encoding="utf-8")
     plan.write_text(json.dumps({"owner": owner, "copies": ["x__1_0"], "pools": {"a": "x__1__a"}}), encoding="utf-8")
     asked: Any = api
-    assert live.sweep(place, asked) == swept
+    assert sweep(place, asked) == swept
     assert [path.exists() for path in files] == [not swept] * 3
     gone = ["x__1_0 check-0 failed", "deleted /dags/x__1_0", "deleted /pools/x__1__a"]
     assert api.done == (gone if swept else [])

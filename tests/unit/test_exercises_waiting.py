@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from backpressure.airflow.upstream import Endpoint
 
-from backpressure_lab.exercises import live
+from backpressure_lab.exercises import live, staging
 from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.seen import Load
+from backpressure_lab.exercises.staging import Stage
 
 
 class Airflow:
@@ -56,7 +57,8 @@ def test_only_what_has_no_slot_is_stuck(
     """Waiting for a slot without any change ends a check early; waiting for a process or running does not."""
     airflow: Any = Airflow(*states)
     monkeypatch.setattr(live, "time", airflow)
+    monkeypatch.setattr(staging, "time", airflow)
     place = Place(Path(), Path(), Endpoint("http://none"))
-    stage = live.Stage(place, airflow, "x", ("x_0",), {}, {})
+    stage = Stage(place, airflow, "x", ("x_0",), {}, {})
     assert live._over(stage, Load({}, {}, {}), lambda: True) is over
     assert least <= airflow.now <= most

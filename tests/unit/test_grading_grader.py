@@ -15,8 +15,8 @@ from backpressure.airflow.client import AirflowError
 from backpressure_lab import manifest
 from backpressure_lab.errors import LabError, WentDownError
 from backpressure_lab.exercises import catalog
-from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.messages import Message
+from backpressure_lab.exercises.staging import Lab
 from backpressure_lab.grading import tiers
 from backpressure_lab.grading.cohort import Submission
 from backpressure_lab.grading.grade import Grade, Tier, wrong

@@ -12,10 +12,10 @@ from rich.text import Text
 from backpressure_lab import manifest
 from backpressure_lab.cli import session
 from backpressure_lab.exercises import authoring, catalog, verdict, workspace
-from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.predictions import Predictions
 from backpressure_lab.exercises.progress import Progress
+from backpressure_lab.exercises.staging import Lab
 from backpressure_lab.files import write_text
 from backpressure_lab.render.seen import page
 from backpressure_lab.stack.context import Context

@@ -15,9 +15,9 @@ from rich.text import Text
 from backpressure_lab import manifest
 from backpressure_lab.cli import session
 from backpressure_lab.errors import NOT_RUNNING, LabError, NotRunningError
-from backpressure_lab.exercises import catalog, live
-from backpressure_lab.exercises.live import Lab
+from backpressure_lab.exercises import catalog
 from backpressure_lab.exercises.place import Place
+from backpressure_lab.exercises.staging import Lab, sweep
 from backpressure_lab.files import write_text
 from backpressure_lab.grading import cohort, reports
 from backpressure_lab.grading.grade import Grade
@@ -112,7 +112,7 @@ class _Door:
         with self._first:
             if not self._started:
                 with session.airflow(self._layout, quiet=True) as api:
-                    live.sweep(Place.here(Context.load(self._layout)), api)
+                    sweep(Place.here(Context.load(self._layout)), api)
                     self._started = True
         with session.reach(self._layout, _PATIENCE) as api:
             yield Lab(Place.here(Context.load(self._layout)), api, lambda: lab.is_staying(self._layout))

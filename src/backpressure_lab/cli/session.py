@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from backpressure.airflow.client import AirflowClient, AirflowError, AirflowUnreachableError
 
 from backpressure_lab.cli import elsewhere, stack
-from backpressure_lab.errors import LabError, NotRunningError, WentDownError
+from backpressure_lab.errors import LabError, NoAnswerError, NotRunningError, WentDownError
 from backpressure_lab.stack import bootstrap, lab
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
@@ -75,7 +75,7 @@ def reach(layout: Layout, patience: float = 0.0) -> Iterator[AirflowClient]:
             yield api
         except AirflowUnreachableError as error:
             if lab.is_staying(layout):
-                raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
+                raise NoAnswerError(error) from error
             raise WentDownError("this command", "give it again") from error
         except KeyboardInterrupt:
             print("lab: interrupted; what ran was ended, and what it had changed is given back", file=sys.stderr)

@@ -12,9 +12,9 @@ from backpressure_lab.errors import NOT_AS_EXPECTED
 from backpressure_lab.exercises import live, seen, static
 from backpressure_lab.exercises.catalog import Files
 from backpressure_lab.exercises.facts import Facts
-from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.messages import Message
 from backpressure_lab.exercises.seen import Seen
+from backpressure_lab.exercises.staging import Lab, Play
 
 Tier = Literal["static", "live"]
 
@@ -81,7 +81,7 @@ def second_tier(files: Files, path: Path, facts: Facts, lab: Lab, source: random
         NotRunningError: the lab went away.
     """
     started = time.monotonic()
-    play = live.Play(path.read_text(encoding="utf-8"))
+    play = Play(path.read_text(encoding="utf-8"))
     found = live.watch(lab, play, facts, files.draw(source or random.SystemRandom(), facts))
     messages = (*files.judge(found), *seen.general(found))
     return Verdict(files.exercise.id, path, "live", messages, time.monotonic() - started, found)

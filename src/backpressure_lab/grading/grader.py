@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from backpressure.airflow.client import AirflowError, AirflowUnreachableError
 
-from backpressure_lab.errors import NotRunningError, WentDownError
-from backpressure_lab.exercises.live import Lab
+from backpressure_lab.errors import NoAnswerError, NotRunningError, WentDownError
 from backpressure_lab.exercises.messages import Message
+from backpressure_lab.exercises.staging import Lab
 from backpressure_lab.grading import tiers
 from backpressure_lab.grading.cohort import Submission
 from backpressure_lab.grading.grade import Grade, without_running
@@ -114,7 +114,7 @@ class Grader:
                     if not here.alive():
                         raise WentDownError("the grading", "grade again: it goes on where it is") from error
                     if isinstance(error, AirflowUnreachableError):
-                        raise NotRunningError(f"Airflow does not answer: {error}.\nLook at: ./lab status") from error
+                        raise NoAnswerError(error) from error
                     why = str(error)
         message = Message("not_measured", why.splitlines()[0])
         return Grade(submission, "not measured", "live", (message,))

@@ -16,8 +16,8 @@ from backpressure_lab.errors import LabError
 from backpressure_lab.exercises import live, seen, static
 from backpressure_lab.exercises.catalog import Files
 from backpressure_lab.exercises.facts import Facts
-from backpressure_lab.exercises.live import Lab
 from backpressure_lab.exercises.messages import Message
+from backpressure_lab.exercises.staging import Lab, Play
 from backpressure_lab.grading import description
 from backpressure_lab.grading.cohort import Submission
 from backpressure_lab.grading.description import DescriptionError, Shape
@@ -136,14 +136,14 @@ def second(submission: Submission, found: Described, lab: Lab, source: random.Ra
     exercise = submission.exercise
     if submission.text is None:
         raise LabError(f"{submission.name} was not read.")
-    play = live.Play(submission.text) if found.shape is None else _play(submission, submission.text, found, found.shape)
+    play = Play(submission.text) if found.shape is None else _play(submission, submission.text, found, found.shape)
     happened = live.watch(lab, play, found.facts, exercise.draw(source, found.facts))
     messages = (*exercise.judge(happened), *seen.general(happened))
     grade = wrong(submission, "live", messages, time.monotonic() - started)
     return Grade(submission, grade.verdict, "live", grade.messages, figures(happened), grade.seconds)
 
 
-def _play(submission: Submission, text: str, found: Described, shape: Shape) -> live.Play:
+def _play(submission: Submission, text: str, found: Described, shape: Shape) -> Play:
     """The author's DAG with the submission's settings; its text is for the cells of tasks that are its own."""
     dag = found.facts.dag
     tasks = {
@@ -163,7 +163,7 @@ def _play(submission: Submission, text: str, found: Described, shape: Shape) -> 
         # Of what Airflow hands to a task, a cell gets what the author's file names, whatever the submission's does.
         "names": {name: list(task.names) for name, task in starter_shape(submission.exercise).tasks.items()},
     }
-    return live.Play(text, "backpressure_lab.grading.staged", told)
+    return Play(text, "backpressure_lab.grading.staged", told)
 
 
 def figures(happened: seen.Seen) -> dict[str, float]:
