@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -34,6 +35,8 @@ for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFL
     del os.environ[name]
 (_HOME / "airflow.cfg").write_text(_CONFIGURATION.replace("%", "%%"), encoding="utf-8")
 os.environ["AIRFLOW_HOME"] = str(_HOME)
+# A shell ignores Ctrl-C for what it starts in the background, and so would every command that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

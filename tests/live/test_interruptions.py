@@ -80,20 +80,20 @@ def changing(api: AirflowClient) -> Iterator[str]:
     path: Path = Layout.of().work / f"{CHANGING}.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text(FILE, encoding="utf-8")
-
-    def known() -> bool:
-        try:
-            return all(api.dag(dag_id)["dag_id"] for dag_id in (CHANGING, f"{CHANGING}__helper"))
-        except AirflowError:
-            return False
-
     try:
-        wait_until(known, 60, "Airflow loads the file")
+        wait_until(lambda: _loaded(api, CHANGING, f"{CHANGING}__helper"), 60, "Airflow loads the file")
         for dag_id in (CHANGING, f"{CHANGING}__helper"):
             api.pause(dag_id, paused=False)
         yield CHANGING
     finally:
         path.unlink()
+
+
+def _loaded(api: AirflowClient, *dag_ids: str) -> bool:
+    try:
+        return all(api.dag(dag_id)["dag_id"] for dag_id in dag_ids)
+    except AirflowError:
+        return False
 
 
 def _lane(lab: Lab) -> dict[str, Any]:
@@ -127,6 +127,7 @@ def _run_of_lesson(api: AirflowClient, known: set[str]) -> str | None:
 @pytest.fixture
 def known(api: AirflowClient) -> set[str]:
     """The lesson's runs before the test."""
+    wait_until(lambda: _loaded(api, DAG_ID), 60, "Airflow loads the lesson")
     wait_until(lambda: pools.status(api, POOL) is None, 120, "no earlier run has the pool")
     return {run["dag_run_id"] for run in api.pages(f"/dags/{DAG_ID}/dagRuns", "dag_runs")}
 
