@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["support.storages"]
+pytest_plugins = ["support.checkout", "support.storages"]
 
 ROOT = Path(__file__).parents[1]
 LIVE_FOLDERS = {"live", "browser"}
