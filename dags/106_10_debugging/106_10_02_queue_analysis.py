@@ -81,7 +81,8 @@ with DAG("106_10_02_queue_analysis", schedule=None, max_active_runs=1, doc_md=__
         samples, opened = [first := look(run)], time.time()
         run.resize_pool(NARROW, SLOTS)
         samples += run.sample(lambda: look(run), lambda: look(run)["waiting"] <= first["waiting"] / 3, 90, 0.3)
-        fell = [(b["at"], b["waiting"]) for a, b in pairwise(samples) if b["waiting"] < a["waiting"]]
+        falls = [(a, b) for a, b in pairwise(samples) if b["waiting"] < a["waiting"]]
+        fell = [((a["at"] + b["at"]) / 2, b["waiting"]) for a, b in falls]  # between the two looks, nobody knows when
         empty = (trend(fell).reaches(0) if fell else None) or time.time()
         samples += run.sample(lambda: look(run), lambda: run.over(*KINDS), 90, 0.3)
         return {"at": at, "seen": seen, "pools": pools, "opened": opened, "empty": empty, "samples": samples}
