@@ -97,7 +97,8 @@ def test_the_table_tells_of_each_scenarios_last_run(layout: Layout) -> None:
     """What was run with its verdict, what was not as not run; an edited file's result does not count."""
     course = manifest.load()
     course = type(course)(**{**vars(course), "root": layout.root, "items": (ITEM,)})
-    _result("pooled", 3).keep(layout)
+    for held in (1, 3):
+        _result("pooled", held).keep(layout)
     found = list(proofs.lines(layout, course))
     assert [(line.scenario, line.verdict, line.held) for line in found] == [
         ("pooled", "as expected", 5),
@@ -105,7 +106,8 @@ def test_the_table_tells_of_each_scenarios_last_run(layout: Layout) -> None:
     ]
     text = proofs.page(found, 2)
     assert "**1 of 2 scenarios as expected**, 5 findings held" in text
-    assert f"| 106.2.1 {ITEM.title} | `pooled` | as expected | 5 of 5 | 12 |" in text
+    assert f"| 106.2.1 {ITEM.title} | `pooled` | as expected | 5 of 5 | 12 | 1 of 2 |" in text
+    assert "1 of 2 came out so" in text
     (layout.root / ITEM.file).write_text("# edited\n", encoding="utf-8")
     assert [line.verdict for line in proofs.lines(layout, course)] == ["not run", "not run"]
 

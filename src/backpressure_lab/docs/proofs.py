@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from backpressure_lab import manifest
 from backpressure_lab.files import write_text
-from backpressure_lab.lessons.result import AS_EXPECTED, is_current, load_kept
+from backpressure_lab.lessons.result import AS_EXPECTED, REMEMBERED, is_current, load_kept
 from backpressure_lab.manifest import Course, Item
 from backpressure_lab.stack.layout import Layout
 
@@ -32,7 +32,10 @@ in a contrast scenario, findings that do not hold are what is expected. `./lab d
 
 @dataclass(frozen=True)
 class Line:
-    """One scenario's last run; ``verdict`` says so where there is none of the lesson's file as it is."""
+    """One scenario's last run; ``verdict`` says so where there is none of the lesson's file as it is.
+
+    ``runs`` are how many of the last ones came out as expected, and how many are remembered.
+    """
 
     item: Item
     scenario: str
@@ -41,6 +44,7 @@ class Line:
     findings: int = 0
     seconds: float = 0.0
     at: str = ""
+    runs: tuple[int, int] = (0, 0)
 
 
 def lines(layout: Layout, course: Course) -> Iterator[Line]:
@@ -53,7 +57,11 @@ def lines(layout: Layout, course: Course) -> Iterator[Line]:
                 continue
             held = sum(finding.holds is True for finding in kept.evidence)
             data = kept.data
-            yield Line(item, scenario, data["verdict"], held, len(kept.evidence), data["seconds"], data["at"][:10])
+            good = sum(run["verdict"] == AS_EXPECTED for run in data["runs"])
+            runs = good, len(data["runs"])
+            yield Line(
+                item, scenario, data["verdict"], held, len(kept.evidence), data["seconds"], data["at"][:10], runs
+            )
 
 
 def live_tests(report: Path) -> str:
@@ -76,12 +84,17 @@ def page(found: list[Line], cores: int, tested: str = "") -> str:
     dates = sorted({line.at for line in found if line.at})
     when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "never"
     total = f"**{good} of {len(found)} scenarios as expected**, {sum(line.held for line in found)} findings held; "
-    total += f"run {when} on {cores} cores."
-    table = ["| Lesson | Scenario | Verdict | Findings that hold | Seconds |", "|---|---|---|---|---|"]
+    total += f"run {when} on {cores} cores.\n\n"
+    total += f"Of all runs that are remembered (the last {REMEMBERED} of each, while its file stays as it is) "
+    total += f"{sum(line.runs[0] for line in found)} of {sum(line.runs[1] for line in found)} came out so."
+    heads = ("Lesson", "Scenario", "Verdict", "Findings that hold", "Seconds", "Runs as expected")
+    table = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for line in found:
         seconds = f"{line.seconds:.0f}" if line.findings else ""
         held = f"{line.held} of {line.findings}" if line.findings else ""
-        table.append(f"| {line.item.id} {line.item.title} | `{line.scenario}` | {line.verdict} | {held} | {seconds} |")
+        runs = f"{line.runs[0]} of {line.runs[1]}" if line.runs[1] else ""
+        cells = (f"{line.item.id} {line.item.title}", f"`{line.scenario}`", line.verdict, held, seconds, runs)
+        table.append(f"| {' | '.join(cells)} |")
     return "\n".join([_HEAD, total, "", *([tested] if tested else []), *table]) + "\n"
 
 

@@ -21,7 +21,8 @@ from backpressure_lab.stack.layout import Layout
 
 AS_EXPECTED = "as expected"
 _CODES = {AS_EXPECTED: 0, "not as expected": NOT_AS_EXPECTED, "not measured": NOT_MEASURED}
-_REMEMBERED = 10
+REMEMBERED = 10
+"""How many runs of a scenario are remembered."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Result:
         before = _read(path)
         earlier = before.get("runs", []) if before.get("digest") == digest else []
         signs = {finding.bullet: finding.holds for finding in self.evidence}
-        runs = [*earlier, {"run_id": self.run_id, "verdict": self.verdict, "holds": signs}][-_REMEMBERED:]
+        runs = [*earlier, {"run_id": self.run_id, "verdict": self.verdict, "holds": signs}][-REMEMBERED:]
         extra = {"digest": digest, "runs": runs, "left": list(self.left), "records": list(self.records)}
         write_json(path, self.as_json() | extra)
         if self.heard:
