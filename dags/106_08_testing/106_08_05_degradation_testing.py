@@ -1,7 +1,7 @@
 """# 106.8.5 Degradation testing
 
 **Purpose.** Test graceful degradation from the users' side: four of them place orders and look at offers, through a
-shop that asks a partner. For five seconds the partner answers nobody.
+shop that asks a partner. For eight seconds the partner answers nobody.
 
 **What to watch.** Offers are shed at the second failure, and four failures open the breaker. From then on orders are
 served at once, from the last good prices. A probe finds out when the partner is back. Each user notes what came.

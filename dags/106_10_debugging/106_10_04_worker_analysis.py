@@ -3,8 +3,8 @@
 **Purpose.** Analyze worker behavior: which worker is busy, which tasks are slow, what they take, and why.
 
 **What to watch.** Eight jobs go to worker a, and none to worker b. Two of them, drawn at random, are not like the
-others: the upstream keeps one waiting, and one has a hundred times as many rows. Task instances, Celery, the process
-table and the tasks' logs each tell a part of it, and none of them knows what was drawn.
+others: the upstream keeps one waiting, and one has a hundred and fifty times as many rows. Task instances, Celery, the
+process table and the tasks' logs each tell a part of it, and none of them knows what was drawn.
 
 **Expected behaviour.** Worker issues found. In scenario `uniform` all jobs are alike, and each worker gets four.
 """
