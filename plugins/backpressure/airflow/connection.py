@@ -217,7 +217,7 @@ async def _looked_up_async(conn_id: str) -> Connection:
 def _missing(conn_id: str) -> StorageAccessError:
     return StorageAccessError(
         f"there is no Airflow connection {conn_id!r}: make it with airflow connections add {conn_id} "
-        f"--conn-type postgres --conn-host HOST --conn-schema DATABASE --conn-login USER --conn-password PASSWORD"
+        f"--conn-uri 'postgres://USER:PASSWORD@HOST/DATABASE'"
     )
 
 
