@@ -4,8 +4,8 @@
 
 **What to watch.** Four loads take 60 MB each and two slots; two of them run at once, and the budget holds. `in_pieces`
 does what a load does, a piece at a time, and comes to the same checksum with one slot. Each task asks the kernel what
-its own process took. In scenario `one_slot` every task takes one slot: four loads run at once, and take twice the
-budget.
+its own process took. In scenario `one_slot` every task takes one slot, and `in_pieces` reads all at once: four
+loads run at once, and take twice the budget.
 
 **Expected behaviour.** Heavy tasks never take more memory together than there is.
 """

@@ -83,7 +83,7 @@ with DAG(
         )
         yield finding(
             "max_active_tis_per_dag bounds a task in all runs together",
-            "instances of the task hold slots up to the limit, in more than two runs at once, and never one more",
+            "instances of the task hold slots up to the limit, which is more than one run has, and never one more",
             peak(limited, "limited, of all runs", begin="queued") == ACROSS_RUNS,
         )
         yield finding(

@@ -7,7 +7,8 @@ has to make do with one for a while. What is above a limit stays *scheduled*; `s
 once. `jobs` may run one at a time in a run. A job is *deferred* most of its time, in which it holds no slot and no
 worker: it counts all the same, and the second waits for the first to end.
 
-**Expected behaviour.** The smaller of the two limits binds, and a deferred instance counts towards both.
+**Expected behaviour.** The smaller of the two limits binds, and a deferred instance counts, here towards the limit of
+its run.
 
 **Scenario `unlimited`.** The same runs without these limits.
 """

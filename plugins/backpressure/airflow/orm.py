@@ -1,6 +1,7 @@
 """What older texts do in a task and Airflow 3 refuses: reach for its database through its own models.
 
-Lesson 14.01 tries it. In a script with access to the database it would work; use ``backpressure.pools`` over REST.
+Lesson 14.01 tries it. In a script with access to the database it fails as well, since ``include_deferred`` has no
+default; use ``backpressure.pools`` over REST.
 """
 
 from __future__ import annotations
