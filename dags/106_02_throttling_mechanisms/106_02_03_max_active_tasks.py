@@ -45,24 +45,22 @@ def work(number: int) -> None:
 
 
 @task(weight_rule="absolute", priority_weight=100)
-def release() -> None:
-    """Let the heavy work go once the light is waiting; this task counts towards the limit, too."""
+def release(number: int) -> None:
+    """Let the heavy work go once so much of the light is active, as can be beside this task; the rest has to wait."""
+    run = Run.current()
+    run.wait_for(lambda: sum(state not in (None, "scheduled") for state in run.states("light")) >= number, 120, 0.5)
 
 
 for name, (limit, pool) in DAGS.items():
     with DAG(dag_id=f"{LESSON}__{name}", schedule=None, max_active_tasks=limit):
+        light = range(LIGHT if pool == NO_POOL else 2)
         heavy = work.override(task_id="heavy", priority_weight=10, pool=pool)(0)
-        release.override(pool=pool)() >> heavy
-        work.override(task_id="light", pool=pool).expand(number=list(range(LIGHT if pool == NO_POOL else 2)))
+        release.override(pool=pool)(min(len(light), limit - 1)) >> heavy
+        work.override(task_id="light", pool=pool).expand(number=list(light))
 
-with DAG(
-    dag_id=LESSON,
-    schedule=None,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["reference", "core", "intermediate", "success"],
-    params={"scenario": Param("limited", enum=["limited", "wide"])},
-):
+TAGS = ["reference", "core", "intermediate", "success"]
+PARAMS = {"scenario": Param("limited", enum=["limited", "wide"])}
+with DAG(dag_id=LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=TAGS, params=PARAMS):
 
     @task(**CONTROL)
     def trigger_runs() -> dict[str, int]:
