@@ -1,4 +1,7 @@
-"""Makes the cluster's pools and connections over REST: a job that runs once a start."""
+"""Makes the cluster's pools and connections over REST: a job that runs at a start, and at every ``compose up`` after.
+
+Lessons may be running then, so it ends no run; unlike the lab's own start, before which every task process is gone.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ def main() -> None:
     course = manifest.load(Path(os.environ["LAB_ROOT"]) / "course.toml")
     with AirflowClient(places.airflow_url(), ADMIN, places.secret("admin_password"), patience=60) as api:
         bootstrap.make(api, wanted, course)
+        bootstrap.give_back(api)
 
 
 if __name__ == "__main__":

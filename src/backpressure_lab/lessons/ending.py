@@ -74,9 +74,10 @@ def give_back(api: AirflowClient, run_id: str) -> list[str]:
 
 
 def end_cut_off(api: AirflowClient, dag_ids: Iterable[str]) -> list[str]:
-    """End every run of these lessons that is active when the lab starts; says which, and what was given back.
+    """End every run of these lessons that is active when the local lab starts; says which, and what was given back.
 
     The stop of the lab has cut them off: their tasks' processes are gone, and whoever waited for them has been told.
+    Not for a cluster, whose workers may be in the middle of them.
     """
     lessons = set(dag_ids)
     done = []

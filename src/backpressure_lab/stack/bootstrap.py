@@ -56,13 +56,15 @@ def ensure_connection(api: AirflowClient, connection: dict[str, Any]) -> None:
 
 
 def make(api: AirflowClient, wanted: Iterable[dict[str, Any]], course: manifest.Course) -> None:
-    """Make what is missing, give back what runs that were cut off have left, and say what was done."""
+    """Make what is missing, and say what was made; safe while lessons run."""
     for connection in wanted:
         ensure_connection(api, connection)
     for name, change in pools.ensure_all(api, specs(course)).items():
         print(f"pool {name}: {change}")
-    for news in ending.end_cut_off(api, (item.dag_id for item in course.items)):
-        print(news)
+
+
+def give_back(api: AirflowClient) -> None:
+    """Give back what runs that are over have left, and say what; safe while lessons run."""
     for loan in borrowed.give_back(api):
         print(f"gave back for a run that was cut off: {loan}")
 
@@ -73,6 +75,10 @@ def main() -> None:
     workers = [f"{worker.name}@lab" for worker in course.workers]
     with client(context, patience=30) as api:
         make(api, connections(servers(context), asdict(context.secrets), workers), course)
+        # Only here: no task of an earlier start is alive. A cluster's bootstrap may be run in the middle of lessons.
+        for news in ending.end_cut_off(api, (item.dag_id for item in course.items)):
+            print(news)
+        give_back(api)
 
 
 if __name__ == "__main__":
