@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from backpressure_lab.grading.grade import Grade
 from backpressure_lab.grading.gradebook import Gradebook
 from backpressure_lab.lessons.html import add, begin
+from backpressure_lab.printable import printable
 
 _KINDS = {"pass": "good", "fail": "bad"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -31,7 +32,7 @@ def as_csv(book: Gradebook) -> str:
 
 def _cell(text: str) -> str:
     """A text that a spreadsheet takes for a text, whoever wrote it."""
-    plain = _printable(text)
+    plain = printable(text)
     return f"'{plain}" if plain.startswith(_FORMULA) else plain
 
 
@@ -87,10 +88,10 @@ def as_junit(book: Gradebook) -> str:
     """A test suite for each student, a test case for each exercise."""
     root = ET.Element("testsuites", name="lab grade")
     for student, grades in book.students.items():
-        suite = ET.SubElement(root, "testsuite", name=_printable(student), tests=str(len(grades)))
+        suite = ET.SubElement(root, "testsuite", name=printable(student), tests=str(len(grades)))
         for exercise, grade in grades.items():
-            case = ET.SubElement(suite, "testcase", classname=exercise, name=f"{exercise} {_printable(student)}")
-            said = _printable("; ".join(f"{one.code}: {one.text}" for one in grade.messages))
+            case = ET.SubElement(suite, "testcase", classname=exercise, name=f"{exercise} {printable(student)}")
+            said = printable("; ".join(f"{one.code}: {one.text}" for one in grade.messages))
             if grade.verdict == "not measured":
                 ET.SubElement(case, "skipped", message=said)
             elif grade.verdict != "pass":
@@ -118,7 +119,7 @@ def _overview(body: ET.Element, book: Gradebook) -> None:
         add(row, "th", name)
     for number, (student, grades) in enumerate(book.students.items()):
         row = add(table, "tr")
-        add(add(row, "td"), "a", _printable(student), href=f"#student-{number}")
+        add(add(row, "td"), "a", printable(student), href=f"#student-{number}")
         for grade in grades.values():
             cell = add(row, "td")
             _verdict(cell, grade)
@@ -138,19 +139,19 @@ def _exercises(body: ET.Element, book: Gradebook) -> None:
                 row = add(table, "tr")
                 add(row, "td", one.code)
                 add(row, "td", str(len(one.students)), **{"class": "number"})
-                cell = add(row, "td", _printable(one.example))
+                cell = add(row, "td", printable(one.example))
                 add(cell, "p", one.hint, **{"class": "quiet"})
 
 
 def _students(body: ET.Element, book: Gradebook) -> None:
     for number, (student, grades) in enumerate(book.students.items()):
-        add(body, "h2", _printable(student), id=f"student-{number}")
+        add(body, "h2", printable(student), id=f"student-{number}")
         for exercise, grade in grades.items():
             heading = add(body, "h3", f"{exercise} {grade.submission.exercise.exercise.title}: ")
             _verdict(heading, grade)
-            add(body, "p", f"{_printable(grade.submission.name)}; tier {grade.tier}", **{"class": "quiet"})
+            add(body, "p", f"{printable(grade.submission.name)}; tier {grade.tier}", **{"class": "quiet"})
             for message in grade.messages:
-                add(body, "p", f"{message.code}: {_printable(message.text)}")
+                add(body, "p", f"{message.code}: {printable(message.text)}")
                 if message.try_next:
                     add(body, "p", message.try_next, **{"class": "quiet"})
             if grade.figures:
@@ -165,7 +166,7 @@ def _left_out(body: ET.Element, book: Gradebook) -> None:
     if book.left_out:
         add(body, "h2", "Files that are nobody's")
         for line in book.left_out:
-            add(body, "p", _printable(line))
+            add(body, "p", printable(line))
 
 
 def _table(body: ET.Element, *names: str) -> ET.Element:
@@ -178,11 +179,6 @@ def _table(body: ET.Element, *names: str) -> ET.Element:
 
 def _verdict(parent: ET.Element, grade: Grade) -> None:
     add(parent, "span", grade.verdict, **{"class": f"verdict {_KINDS.get(grade.verdict, 'none')}"})
-
-
-def _printable(text: str) -> str:
-    """Without what no XML can hold, and what would lead a terminal or a reader astray."""
-    return "".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 WRITERS: dict[str, Callable[[Gradebook], str]] = {"csv": as_csv, "junit": as_junit, "html": as_html}
