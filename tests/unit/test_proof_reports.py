@@ -75,6 +75,12 @@ def test_the_page_shows_every_run_and_needs_no_network() -> None:
     assert links == {f"#{attributes['id']}" for tag, attributes in page.seen if tag == "h3"}
 
 
+def test_the_page_holds_nothing_that_a_browser_chokes_on() -> None:
+    """What an exception said is text, without control characters."""
+    text = html.document([_result("pooled", None, trouble=("\x1b[31m<b>\x00",))], "total")
+    assert "\N{REPLACEMENT CHARACTER}[31m&lt;b&gt;\N{REPLACEMENT CHARACTER}" in text
+
+
 def test_a_finding_that_is_not_as_expected_says_what_was_expected() -> None:
     """Red is what the manifest wants otherwise: also a finding that holds in a contrast."""
     text = html.document([_result("default_pool", 3)], "total")

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 from backpressure.findings import Finding
 
 from backpressure_lab.lessons.result import AS_EXPECTED, Result
+from backpressure_lab.printable import printable
 from backpressure_lab.render import lesson_picture, svg
 
 _STYLE = """
@@ -122,5 +123,5 @@ def begin(title: str, lead: str) -> tuple[ET.Element, ET.Element]:
 def add(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:
     """Append an element with this text and these attributes."""
     element = ET.SubElement(parent, tag, attributes)
-    element.text = text or None
+    element.text = printable(text) or None
     return element
