@@ -69,7 +69,7 @@ def test_the_page_shows_every_run_and_needs_no_network() -> None:
     ] * 2
     assert re.findall(r'(?:src|href)="(?!#|data:)', text) == []
     assert "peak &lt;slots&gt;: 9" in text
-    assert "call[1], call[2] overlapped" in text
+    assert text.count("call[1], call[2] overlapped") == 2 * len(ITEM.checklist)
     assert "pool x was left changed" in text
     links = {attributes["href"] for tag, attributes in page.seen if tag == "a"}
     assert links == {f"#{attributes['id']}" for tag, attributes in page.seen if tag == "h3"}

@@ -190,17 +190,30 @@ def results() -> list[Finding]:
 
 
 def test_findings_show_what_was_observed_and_the_limit() -> None:
-    """Mark, bullet and local time; the claim beneath; measure, value and limit of every part; who, where it failed."""
+    """Mark, bullet and local time; the claim beneath; measure, value and limit of every part, and who."""
     lines = drawn(FindingsTable(results(), zone=UTC))
     assert lines[0].split() == ["✓", "Set", "pool", "slot", "limits", "14:13:22.0"]
     assert lines[1] == "  never more than three"
     assert lines[2].split("  ")[-2:] == ["3", "<= 3"]
-    assert lines[3].startswith("✗ Fill the pool")
+    assert lines[3] == "     call[0], call[1], call[2] overlapped"
+    assert lines[4].startswith("✗ Fill the pool")
     assert "  ✗  peak concurrency of call    3  = 4" in lines
-    assert "     call[0], call[1], call[2] overlapped" in lines
+    assert lines.count(lines[3]) == 2
     assert "  ✓  utilisation               0.9  >= 0.8" in lines
     assert "? Wait" in lines
     assert "     p95 wait                    -  <= 1.5 s" in lines
+
+
+@pytest.mark.parametrize(("encoding", "cut"), [(UNICODE, "…"), (ASCII, "~")])
+def test_who_was_involved_is_whole_where_it_must_be_explained(encoding: str, cut: str) -> None:
+    """Of what holds it takes a line and no more; of what does not hold it is all there."""
+    who = Measure(3, "peak", detail=" ".join(f"call[{number}]" for number in range(20)))
+    held = drawn(FindingsTable([finding("b", "c", who == 3)]), 80, encoding)
+    assert len(held) == 4
+    assert held[3].startswith("     call[0] call[1]")
+    assert held[3].endswith(f"{cut}call[19]")
+    broken = drawn(FindingsTable([finding("b", "c", who == 4)]), 80, encoding)
+    assert " ".join(" ".join(broken[3:]).split()) == who.detail
 
 
 def test_marks_are_coloured_by_what_must_be() -> None:

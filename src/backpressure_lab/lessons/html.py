@@ -95,7 +95,7 @@ def _finding(row: ET.Element, finding: Finding, *, must_hold: bool) -> None:
     for part in finding.comparison.parts:
         add(measured, "p", f"{part.measure}: {part.seen}")
         add(required, "p", part.limited)
-        if part.detail and not part.holds:
+        if part.detail:
             add(measured, "p", part.detail, **{"class": "quiet"})
     kind = "none" if finding.holds is None else "good" if finding.holds == must_hold else "bad"
     cell = add(row, "td")

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from backpressure_lab.render.glyphs import Glyphs
+from backpressure_lab.render.glyphs import Glyphs, shortened
 from backpressure_lab.render.times import clock
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FindingsTable", "VerdictLine"]
 
+_INDENT = 5
 _VERDICTS: dict[str, tuple[bool | None, str]] = {
     "as expected": (True, "bold green"),
     "not as expected": (False, "bold red"),
@@ -32,6 +33,8 @@ _VERDICTS: dict[str, tuple[bool | None, str]] = {
 @dataclass(frozen=True)
 class FindingsTable:
     """A finding's bullet, what was observed, the limit, whether it holds and when that was decided; its claim beneath.
+
+    Under each measure stands who or what was involved.
 
     Attributes:
         findings: in their order.
@@ -57,8 +60,11 @@ class FindingsTable:
             for part in finding.comparison.parts:
                 mark = glyphs.marks[part.holds] if several else ""
                 yield Padding(_line(part, mark, (measures, observed)), (0, 0, 0, 2))
-                if part.detail and not part.holds:
-                    yield Padding(Text(part.detail, "dim italic"), (0, 0, 0, 5))
+                if part.detail:
+                    # Whole where something is to be explained; of what holds, as much as fits a line.
+                    room = options.max_width - _INDENT
+                    who = shortened(part.detail, room, glyphs.ellipsis) if part.holds else part.detail
+                    yield Padding(Text(who, "dim italic"), (0, 0, 0, _INDENT))
 
     def _heading(self, finding: Finding, glyphs: Glyphs, width: int) -> Table:
         at = clock(finding.at, self.zone)
