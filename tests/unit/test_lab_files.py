@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import configparser
+import errno
 import json
+import os
+import re
 import socket
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from backpressure_lab import files
-from backpressure_lab.errors import DamagedLabError, NotRunningError
+from backpressure_lab.errors import DamagedLabError, LabError, NotRunningError
 from backpressure_lab.stack import ports, settings
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
@@ -57,6 +61,46 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         files.write_text(path, "\ud800")
     assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_what_is_no_regular_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    """A pipe, a device or a link stays what it is: a rename would put a file in the place of ``/dev/null``."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        files.write_text(pipe, "through the pipe")
+        assert os.read(reader, 100) == b"through the pipe"
+    finally:
+        os.close(reader)
+    files.write_text(link, "secret", mode=0o600)
+    assert (link.is_symlink(), target.read_text(encoding="utf-8")) == (True, "secret")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert pipe.is_fifo()
+
+
+def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
+    """What can be written passes and leaves no trace; what cannot is named with its option and the reason."""
+    (tmp_path / "there").write_text("old", encoding="utf-8")
+    good = {"json": Path("-"), "html": None, "csv": tmp_path / "new" / "a.csv", "junit": tmp_path / "there"}
+    files.check_targets(good)
+    files.check_targets({"junit": Path("/dev/null")})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["there"]
+    for path in (tmp_path, tmp_path / "there" / "a.xml", tmp_path / ("x" * 300), Path("/proc/a.xml")):
+        with pytest.raises(LabError, match=f"--junit {re.escape(str(path))} cannot be written: "):
+            files.check_targets({"junit": path})
+
+
+def test_a_folder_of_somebody_elses_is_no_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user is told before the work what the system would say after it."""
+
+    def denied(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", denied)
+    with pytest.raises(LabError, match=r"--html .* cannot be written: Permission denied"):
+        files.check_targets({"html": tmp_path / "a.html"})
 
 
 def test_sockets_move_out_of_a_long_path(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from backpressure_lab.errors import NOT_RUNNING, LabError, NotRunningError
 from backpressure_lab.exercises import catalog
 from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.staging import Lab, sweep
-from backpressure_lab.files import write_text
+from backpressure_lab.files import check_targets, write_text
 from backpressure_lab.grading import cohort, reports
 from backpressure_lab.grading.grade import Grade
 from backpressure_lab.grading.gradebook import Gradebook
@@ -64,6 +64,7 @@ class Outputs:
 
 def grade(folder: Path, asked: Asked, outputs: Outputs) -> int:
     """Grade what the folder holds, tell it as it comes, and write the gradebook, also when the lab goes down."""
+    check_targets(vars(outputs))
     layout, course = Layout.of(), manifest.load()
     wanted = dict.fromkeys(asked.exercises or [exercise.id for exercise in course.exercises])
     exercises = list(dict.fromkeys(catalog.find(course, name) for name in wanted))

@@ -17,10 +17,10 @@ from rich.text import Text
 
 from backpressure_lab import manifest
 from backpressure_lab.cli import session
-from backpressure_lab.errors import NOT_AS_EXPECTED, NOT_MEASURED, LabError
-from backpressure_lab.files import write_text
+from backpressure_lab.errors import NOT_AS_EXPECTED, NOT_MEASURED, WRONG_USAGE, LabError
+from backpressure_lab.files import check_targets, write_text
 from backpressure_lab.lessons.prover import Prover
-from backpressure_lab.lessons.result import AS_EXPECTED, Result, load_kept
+from backpressure_lab.lessons.result import AS_EXPECTED, Result, is_current, load_kept
 from backpressure_lab.lessons.schedule import Width
 from backpressure_lab.manifest import Item
 from backpressure_lab.stack.layout import Layout
@@ -50,6 +50,7 @@ def prove(
     url: str | None = None,
 ) -> int:
     """Run every scenario of the items, several items side by side, and show verdict by verdict, then the total."""
+    check_targets(vars(reports))
     layout, course = Layout.of(), manifest.load()
     items = _chosen(course, references, everything=everything)
     console = Console(quiet=reports.to_stdout)
