@@ -200,6 +200,15 @@ def test_a_lesson_that_was_not_run_is_not_measured() -> None:
     assert "free" in checks[0].details[0]
 
 
+def test_a_result_of_the_file_before_an_edit_is_not_judged() -> None:
+    """It counts as missing, and the reason is the edit."""
+    some = kept(honest)
+    del some["free"]
+    checks = accept(ITEM, some, honest, old={"free"})
+    assert {check.passed for check in checks} == {None}
+    assert checks[0].details == (f"not run since {ITEM.file} was changed: free; ./lab prove 106.2.1 --repeat 3",)
+
+
 def test_without_work_only_control_tasks_and_what_they_read_once_are_left() -> None:
     """Task instances, XComs of the work and samples go; a figure that a control task read stays."""
 

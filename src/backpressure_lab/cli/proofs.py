@@ -152,7 +152,8 @@ def accept(references: list[str], *, as_json: bool) -> int:
     with redirect_stdout(io.StringIO()):
         for item in items:
             kept = {name: one for name in item.scenarios if (one := load_kept(layout, item, name)) and one.heard}
-            checks += acceptance.accept(item, kept, acceptance.judge_of(course, item))
+            current = {name: one for name, one in kept.items() if is_current(layout, item, one)}
+            checks += acceptance.accept(item, current, acceptance.judge_of(course, item), old=kept.keys() - current)
     if as_json:
         print(json.dumps([asdict(check) for check in checks], indent=1))
     else:

@@ -10,7 +10,7 @@ import importlib.util
 import itertools
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +60,27 @@ def judge_of(course: Course, item: Item) -> Judge:
     raise LookupError(f"{item.file} has no function under @evidence")
 
 
-def accept(item: Item, kept: Mapping[str, Kept], judge: Judge) -> list[Check]:
-    """Every check of a lesson, on the kept result of each of its scenarios."""
+def accept(item: Item, kept: Mapping[str, Kept], judge: Judge, old: Collection[str] = ()) -> list[Check]:
+    """Every check of a lesson, on the kept result of each of its scenarios.
+
+    Args:
+        item: the lesson.
+        kept: by scenario, results of the lesson's file as it is.
+        judge: of that file.
+        old: the scenarios whose results are of the file as it was before an edit, and tell nothing of it now.
+    """
     missing = [scenario for scenario in item.scenarios if scenario not in kept]
     if missing:
-        reason = f"not run since the lab keeps what a judge was told: {', '.join(missing)}; ./lab prove {item.id}"
-        return [Check(item.id, name, None, (reason,)) for name in CHECKS]
+        reasons = {
+            f"not run since {item.file} was changed": [scenario for scenario in missing if scenario in old],
+            "not run since the lab keeps what a judge was told": [one for one in missing if one not in old],
+        }
+        told_why = tuple(
+            f"{why}: {', '.join(which)}; ./lab prove {item.id} --repeat {REPEATS}"
+            for why, which in reasons.items()
+            if which
+        )
+        return [Check(item.id, name, None, told_why) for name in CHECKS]
     found = (
         _signs(item, kept),
         _same_again(item, kept, judge),
