@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from backpressure.airflow.client import AirflowError, AirflowUnreachableError
 from backpressure.findings import Evidence, finding
 from backpressure.measures import Measure
 from rich.console import Console
 
 from backpressure_lab import manifest
-from backpressure_lab.errors import LabError
+from backpressure_lab.errors import LabError, WentDownError
 from backpressure_lab.lessons import runner
 from backpressure_lab.lessons.prover import Prover
 from backpressure_lab.lessons.result import Result
@@ -127,27 +128,105 @@ def test_every_scenario_is_repeated_as_often_as_asked(stage: Stage) -> None:
     assert [result.scenario for result in results] == ["pooled", "default_pool"] * 3
 
 
-def _broken() -> Iterator[None]:
+def _broken(error: Exception) -> Iterator[None]:
     yield
-    raise LabError("Airflow cannot load it")
+    raise error
 
 
-def test_a_lesson_that_cannot_be_loaded_does_not_stop_the_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not measured, once, with the reason; but a lab that went away ends everything."""
+def break_one(monkeypatch: pytest.MonkeyPatch, stage: Stage, error: Exception) -> None:
+    """Whatever is run of the lesson ``broken`` ends with this error at its second look."""
     real = stage.attempt
 
     def attempt(api: Any, lesson: Item, scenario: str, **options: Any) -> Iterator[None]:
-        return _broken() if lesson.id == "broken" else real(api, lesson, scenario, **options)
+        return _broken(error) if lesson.id == "broken" else real(api, lesson, scenario, **options)
 
     monkeypatch.setattr(runner, "attempt", attempt)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [LabError("Airflow cannot load it"), AirflowError("GET", "/dags/x", 500, "a deadlock")],
+    ids=["file", "500"],
+)
+def test_a_lesson_in_trouble_does_not_stop_the_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A file that cannot be loaded, or a request that Airflow refuses: not measured, once, with the reason."""
+    break_one(monkeypatch, stage, error)
     results = list(proving(stage, [item("broken"), item("a")]).results())
     assert Counter((result.item.id, result.verdict) for result in results) == {
         ("broken", "not measured"): 2,
         ("a", "as expected"): 2,
     }
-    assert results[0].reasons[0] == "Airflow cannot load it"
-    with pytest.raises(LabError):
+    assert results[0].reasons[0] == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (LabError("Airflow cannot load it"), LabError),
+        (AirflowError("GET", "/dags/x", 503, "shutting down"), WentDownError),
+    ],
+)
+def test_trouble_of_a_lab_that_went_away_ends_everything(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
+    """What a lab says while it goes down is not the lesson's trouble."""
+    break_one(monkeypatch, stage, error)
+    with pytest.raises(raised):
         list(proving(stage, [item("broken")], alive=lambda: False).results())
+
+
+def test_what_was_proved_before_airflow_fell_silent_is_kept(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Airflow that does not answer ends the proof; results stay, and all else is not measured, with the reason."""
+    break_one(monkeypatch, stage, AirflowUnreachableError("no answer"))
+    proofs = proving(stage, [item("a", 20), item("broken", 10), item("c", 5)], width=1)
+    with pytest.raises(AirflowUnreachableError):
+        list(proofs.results())
+    assert [(result.item.id, result.verdict) for result in proofs.done] == [("a", "as expected")] * 2
+    rest = proofs.rest()
+    assert [(one.item.id, one.scenario) for one in rest] == [
+        (lesson, scenario) for lesson in ("broken", "c") for scenario in ("pooled", "default_pool")
+    ]
+    assert {one.verdict for one in rest} == {"not measured"}
+    assert rest[0].reasons[0] == "the proof ended before"
+
+
+def test_a_result_that_is_there_survives_the_trouble_beside_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is over when its neighbour's look finds no Airflow is told all the same."""
+    break_one(monkeypatch, stage, AirflowUnreachableError("no answer"))
+    proofs = proving(stage, [item("a", 1), replace(item("broken", 1), scenarios=dict(LESSON.scenarios))], width=2)
+    with pytest.raises(AirflowUnreachableError):
+        list(proofs.results())
+    assert [result.item.id for result in proofs.done] == ["a"]
+
+
+def test_a_run_that_cannot_be_ended_does_not_keep_the_others_from_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are closed, whichever fails, and which one did is told."""
+    real = stage.attempt
+
+    def attempt(api: Any, lesson: Item, scenario: str, **options: Any) -> Iterator[None]:
+        if lesson.id != "stubborn":
+            return (yield from real(api, lesson, scenario, **options))  # type: ignore[misc]  # the result
+        try:
+            while True:
+                yield
+        finally:
+            raise AirflowError("PATCH", "/dags/x", 500, "a deadlock")
+
+    monkeypatch.setattr(runner, "attempt", attempt)
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    proofs = proving(stage, [item("stubborn", 30), item("a", 20), item("b", 10)])
+    proofs.sleep = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        list(proofs.results())
+    assert stage.closed == ["a", "b"]
+    assert proofs.not_ended == ["stubborn pooled could not be ended: PATCH /dags/x: 500 a deadlock"]
 
 
 def test_an_interrupt_ends_everything_that_runs(stage: Stage) -> None:
@@ -166,7 +245,7 @@ def test_results_that_nobody_wants_any_more_end_what_runs(stage: Stage) -> None:
     """A caller that stops early, for an error say, leaves nothing running."""
     results = proving(stage, [item("a", 5), item("b", 50)]).results()
     next(iter(results))
-    results.close()  # type: ignore[attr-defined]  # a generator
+    results.close()
     assert set(stage.closed) >= {"b"}
     assert stage.active == []
 
@@ -247,4 +326,4 @@ def test_a_terminal_shows_what_runs_and_what_is_left(stage: Stage) -> None:
     assert any("106.9.1" in text and "pooled" in text and "of about 20s" in text for text in seen)
     assert any("0 of 4 done, 1 running, 3 to go" in text for text in seen)
     assert max(len(line) for text in seen for line in text.splitlines()) <= 80
-    results.close()  # type: ignore[attr-defined]  # a generator
+    results.close()

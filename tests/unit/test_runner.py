@@ -125,15 +125,53 @@ def test_evidence_that_cannot_be_read_is_this_run_s_trouble() -> None:
         def xcom(self, *_: Any) -> Any:
             raise AirflowError("GET", "/xcomEntries/return_value", 500, "numpy.int64 cannot be deserialized")
 
-    class Older(Airflow):
-        def xcom(self, *_: Any) -> Any:
-            return {"version": 0}
+    class Told(Airflow):
+        def __init__(self, told: Any) -> None:
+            super().__init__(None)
+            self.told = told
 
-    for api, word in ((Broken(None), "numpy.int64"), (Older(None), "version 0")):
+        def xcom(self, *_: Any) -> Any:
+            return self.told
+
+    odd = _evidence().to_dict()
+    odd["findings"][0]["parts"] = ["no part"]
+    shapes: list[tuple[Any, str]] = [({"version": 0}, "version 0"), ("text", "version None"), (odd, "'str' object")]
+    for api, word in ((Broken(None), "numpy.int64"), *((Told(told), word) for told, word in shapes)):
         found = _run(api)
         assert (found.verdict, found.code) == ("not measured", 4)
         assert "cannot be read" in found.reasons[0]
         assert word in found.reasons[0]
+
+
+def test_a_refused_request_in_the_middle_ends_the_run_and_is_its_trouble() -> None:
+    """A server error of Airflow's own makes it not measured; the run does not go on, and gives back."""
+
+    class Busy(Airflow):
+        def run(self, dag_id: str, _run_id: str) -> dict[str, Any]:
+            raise AirflowError("GET", dag_id, 500, "a deadlock")
+
+    api = Busy(None)
+    found = _run(api)
+    assert (found.verdict, found.code, found.run_id) == ("not measured", 4, api.triggered[0][0])
+    assert found.reasons[0] == f"Airflow refused a request: GET {ITEM.dag_id}: 500 a deadlock"
+    assert set(api.ended) == {found.run_id}
+    with pytest.raises(NotRunningError, match="went down during the run"):
+        _run(Busy(None), alive=lambda: False)
+
+
+def test_a_run_that_can_neither_be_followed_nor_ended_says_both() -> None:
+    """The second refusal does not hide the first."""
+
+    class Refusing(Airflow):
+        def run(self, dag_id: str, _run_id: str) -> dict[str, Any]:
+            raise AirflowError("GET", dag_id, 500, "a deadlock")
+
+        def set_run_state(self, dag_id: str, _run_id: str, _state: str) -> None:
+            raise AirflowError("PATCH", dag_id, 403, "no rights")
+
+    found = _run(Refusing(None))
+    assert "a deadlock" in found.reasons[0]
+    assert found.reasons[1] == f"the run could not be ended: PATCH {ITEM.dag_id}: 403 no rights"
 
 
 def test_a_file_that_cannot_be_loaded_is_named() -> None:

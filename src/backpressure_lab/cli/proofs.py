@@ -6,8 +6,8 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,25 @@ def prove(
         items = _portable(items)
     with session.opened(layout, url, quiet=reports.to_stdout) as airflow:
         prover = Prover(airflow.api, items, Width.of(jobs), repeat, alive=airflow.alive)
-        with _shown(console, prover):
-            for result in prover.results():
-                result.keep(layout)
-                _tell(console, result)
-    results = sorted(prover.done, key=lambda result: items.index(result.item))
-    _write(results, time.monotonic() - begun, reports)
-    console.print(f"\n{total(results, time.monotonic() - begun)}.", highlight=False)
-    return _code(result.code for result in results)
+        try:
+            with _shown(console, prover), closing(prover.results()) as results:
+                for result in results:
+                    result.keep(layout)
+                    _tell(console, result)
+        finally:
+            # Also when the lab goes down, or on Ctrl-C: what is proved is told, and what is not is not measured.
+            code = _sum_up(console, prover, items, time.monotonic() - begun, reports)
+    return code
+
+
+def _sum_up(console: Console, prover: Prover, items: Sequence[Item], seconds: float, reports: Reports) -> int:
+    """Write the reports and tell the total; returns the command's code."""
+    results = sorted([*prover.done, *prover.rest()], key=lambda result: items.index(result.item))
+    unwritten = _write(results, seconds, reports)
+    for line in (*prover.not_ended, *unwritten):
+        Console(stderr=True).print(Text(f"lab: {line}", style="red"), soft_wrap=True)
+    console.print(f"\n{total(results, seconds)}.", highlight=False)
+    return _code(result.code for result in results) or (WRONG_USAGE if unwritten else 0)
 
 
 def _chosen(course: manifest.Course, references: list[str], *, everything: bool) -> list[Item]:
@@ -117,21 +128,27 @@ def _tell(console: Console, result: Result) -> None:
         console.print(Text(f"    {reason}", style="red"), soft_wrap=True)
 
 
-def _write(results: Sequence[Result], seconds: float, reports: Reports) -> None:
-    if reports.json:
-        document = json.dumps([result.as_json() for result in results], indent=1)
-        if reports.to_stdout:
-            print(document)
-        else:
-            write_text(reports.json, document + "\n")
-    if reports.junit:
-        from backpressure_lab.lessons import junit
+def _write(results: Sequence[Result], seconds: float, reports: Reports) -> list[str]:
+    """Write each report that is wanted, whatever becomes of the others; says which could not be written, and why."""
+    from backpressure_lab.lessons import html, junit
 
-        write_text(reports.junit, junit.document(results))
-    if reports.html:
-        from backpressure_lab.lessons import html
-
-        write_text(reports.html, html.document(results, total(results, seconds)))
+    writers: dict[str, Callable[[], str]] = {
+        "json": lambda: json.dumps([result.as_json() for result in results], indent=1) + "\n",
+        "junit": lambda: junit.document(results),
+        "html": lambda: html.document(results, total(results, seconds)),
+    }
+    unwritten = []
+    for name, writer in writers.items():
+        path: Path | None = getattr(reports, name)
+        if path is None or (name == "json" and reports.to_stdout):
+            continue
+        try:
+            write_text(path, writer())
+        except OSError as error:
+            unwritten.append(f"--{name} {path} was not written: {error.strerror or error}.")
+    if reports.to_stdout:
+        print(writers["json"](), end="")
+    return unwritten
 
 
 def _code(codes: Iterable[int]) -> int:

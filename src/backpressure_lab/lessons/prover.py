@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from backpressure.airflow.client import AirflowClient
+from backpressure.airflow.client import AirflowClient, AirflowError
 from backpressure.findings import Evidence
 
-from backpressure_lab.errors import LabError
+from backpressure_lab.errors import LabError, WentDownError
 from backpressure_lab.lessons import runner, schedule
 from backpressure_lab.lessons.result import Result
 from backpressure_lab.lessons.runner import Attempt
@@ -49,6 +49,8 @@ class Prover:
         repeat: how often each scenario runs.
         alive: asked now and then whether there is still a lab.
         clock, sleep: time, monotonic.
+        done: the results so far.
+        not_ended: what could not be ended when the proof was cut off, and why.
     """
 
     api: AirflowClient
@@ -60,6 +62,7 @@ class Prover:
     sleep: Callable[[float], None] = time.sleep
     waiting: list[Job] = field(init=False)
     done: list[Result] = field(init=False, default_factory=list)
+    not_ended: list[str] = field(init=False, default_factory=list)
     _courses: list[_Course] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -86,16 +89,24 @@ class Prover:
             )
         return pace * schedule.estimate(self.waiting, self.width.now, left)
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Generator[Result, None, None]:
         """Each scenario's result, as it comes. One that came out not as expected is never run again.
 
         Closed before its end, or on Ctrl-C, it ends what runs and has it give back what it changed.
+
+        Raises:
+            NotRunningError: the lab went away.
+            AirflowUnreachableError: Airflow does not answer any more.
         """
         try:
             while self.waiting or self._courses:
                 self._start()
-                finished = [(course, result) for course in self._courses if (result := self._look(course))]
-                for course, result in finished:
+                waits = True
+                for course in list(self._courses):
+                    result = self._look(course)
+                    if result is None:
+                        continue
+                    waits = False
                     if result.run_id and result.verdict == "not measured" and course.running.attempt <= _REPEATS:
                         self._again(course)
                         continue
@@ -103,11 +114,23 @@ class Prover:
                     self.width.learn(result.seconds, result.item.cost)
                     self._advance(course)
                     yield result
-                if self._courses and not finished:
+                if waits:
                     self.sleep(runner.POLL_SECONDS)
         finally:
-            for course in self._courses:
+            self._end()
+
+    def rest(self) -> list[Result]:
+        """What has no result because the proof was cut off: not measured, each of them."""
+        jobs = [*(course.job for course in self._courses), *self.waiting]
+        return [_nothing(job.item, scenario, "the proof ended before") for job in jobs for scenario in job.scenarios]
+
+    def _end(self) -> None:
+        """End what runs; what cannot be ended is noted, and keeps nothing else from being ended."""
+        for course in self._courses:
+            try:
                 course.going.close()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are still to be ended
+                self.not_ended.append(f"{course.job.item.id} {course.running.scenario} could not be ended: {error}")
 
     def _start(self) -> None:
         while job := schedule.startable(self.waiting, [course.job.item for course in self._courses], self.width.now):
@@ -125,13 +148,12 @@ class Prover:
         except StopIteration as over:
             result: Result = over.value
             return result
-        except LabError as error:
-            if not self.alive():
-                raise
-            # The lesson's own trouble, such as a file that cannot be loaded, is not that of the others.
+        except (LabError, AirflowError) as error:
             scenario, seconds = course.running.scenario, self.clock() - course.running.since
-            nothing = Evidence(scenario, ())
-            return Result(course.job.item, scenario, "", "", nothing, seconds, trouble=(str(error),))
+            if not self.alive():
+                raise error if isinstance(error, LabError) else WentDownError("the proof", "prove again") from error
+            # The lesson's own trouble, such as a file that cannot be loaded, is not that of the others.
+            return _nothing(course.job.item, scenario, str(error), seconds)
         return None
 
     def _again(self, course: _Course) -> None:
@@ -144,3 +166,8 @@ class Prover:
             self._courses[self._courses.index(course)] = self._course(Job(course.job.item, left), attempt=1)
         else:
             self._courses.remove(course)
+
+
+def _nothing(item: Item, scenario: str, why: str, seconds: float = 0.0) -> Result:
+    """The result of a scenario that did not come to a run."""
+    return Result(item, scenario, "", "", Evidence(scenario, ()), seconds, trouble=(why,))

@@ -7,7 +7,7 @@ import datetime as dt
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from backpressure.airflow import tape
@@ -29,6 +29,8 @@ _UNSERVED_SECONDS = 120.0
 _LOOK_SECONDS = 15.0
 _FINISHED = ("success", "failed")
 _NOT_FOUND = 404
+# What a task returned may be anything.
+_UNREADABLE = (AirflowError, ValueError, TypeError, LookupError, AttributeError)
 
 Progress = Callable[[str, Counter[str]], None]
 Attempt = Generator[None, None, Result]
@@ -70,11 +72,14 @@ def attempt(
         progress: told the phase, and how many of the run's tasks are in which state; costs a request each time.
         alive: asked now and then whether there is still a lab to wait for.
 
-    Closed before its end, or on Ctrl-C, it ends the run and gives back what that had changed.
+    Closed before its end, or on Ctrl-C, it ends the run and gives back what that had changed. So it does when Airflow
+    refuses a request, an error of the server's own say; then the result has that for its trouble.
 
     Raises:
         LabError: the item is not written, or Airflow cannot load its file.
         NotRunningError: the lab went away.
+        AirflowError: Airflow refused a request before there was a run.
+        AirflowUnreachableError: Airflow does not answer any more.
     """
     if not item.written:
         raise LabError(f"{item.id} {item.title} is not written yet.\nSee what is: ./lab list")
@@ -87,6 +92,7 @@ def attempt(
     try:
         api.trigger(item.dag_id, run_id, conf={"scenario": scenario})
         state = yield from _until_over(api, item, run_id, progress, alive)
+        return _collect(api, item, scenario, run_id, state=state, seconds=time.monotonic() - started)
     except (KeyboardInterrupt, GeneratorExit):
         ending.end(api, item.dag_id, run_id)
         raise
@@ -94,7 +100,20 @@ def attempt(
         if alive():
             ending.end(api, item.dag_id, run_id)
         raise
-    return _collect(api, item, scenario, run_id, state=state, seconds=time.monotonic() - started)
+    except AirflowError as error:
+        if not alive():
+            raise WentDownError(f"the run {run_id}", "run again") from error
+        trouble = (f"Airflow refused a request: {error}", *_ended(api, item, run_id))
+    nothing = Evidence(scenario=scenario, findings=())
+    return Result(item, scenario, run_id, "", nothing, time.monotonic() - started, trouble=trouble)
+
+
+def _ended(api: AirflowClient, item: Item, run_id: str) -> Iterator[str]:
+    """End a run that cannot be followed any more; says so if that cannot be done either."""
+    try:
+        ending.end(api, item.dag_id, run_id)
+    except AirflowError as error:
+        yield f"the run could not be ended: {error}"
 
 
 def _until_known(api: AirflowClient, item: Item, alive: Callable[[], bool]) -> Generator[None, None, None]:
@@ -195,7 +214,7 @@ def _evidence(
         found = api.xcom(item.dag_id, run_id, EVIDENCE_TASK)
         if found is not None:
             return Evidence.from_dict(found), ()
-    except (AirflowError, ValueError) as error:
+    except _UNREADABLE as error:
         return nothing, (f"the evidence of the task '{EVIDENCE_TASK}' cannot be read: {error}",)
     ended = next((record["state"] for record in records if record["task_id"] == EVIDENCE_TASK), "missing")
     why = f"(its state: {ended}){_last_error(api, item, run_id)}"
