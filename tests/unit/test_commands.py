@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -141,3 +142,63 @@ def test_a_defect_is_reported_without_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "by a test" in (tmp_path / "lab" / "logs" / "error.log").read_text(encoding="utf-8")
+
+
+# A command that has something to give back, and takes a line of input for the time that this takes.
+GIVES_BACK = """
+import signal, sys, time
+sys.argv = ["lab", "down"]
+from backpressure_lab.cli import app, stack
+def works():
+    try:
+        print("works", flush=True)
+        time.sleep(60)
+    finally:
+        print("ends", flush=True)
+        sys.stdin.readline()
+        print("given back", flush=True)
+stack.down = works
+"""
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """Send such a command signals while it works and others while it gives back; its exit code and what it said."""
+
+    def run(at_work: list[int], at_the_end: list[int], before: str = "") -> tuple[int, str]:
+        environment = {**os.environ, "BACKPRESSURE_LAB_HOME": str(tmp_path / "lab")}
+        command = [sys.executable, "-c", f"{GIVES_BACK}\n{before}\napp.main()"]
+        pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            for number in at_work:
+                process.send_signal(number)
+            said += process.stdout.readline()
+            for number in at_the_end:
+                process.send_signal(number)
+            rest, trouble = process.communicate("\n", timeout=30)
+        assert "Traceback" not in trouble
+        return process.returncode, said + rest
+
+    return run
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_command_that_is_told_to_end_gives_back_first(
+    stopped: Callable[..., tuple[int, str]], number: int, code: int
+) -> None:
+    """``kill``, a closed terminal and Ctrl-C are one; the exit code says which."""
+    assert stopped([number], []) == (code, "works\nends\ngiven back\n")
+
+
+def test_being_told_twice_does_not_cut_the_giving_back(stopped: Callable[..., tuple[int, str]]) -> None:
+    """Who closes a terminal sends more than one signal."""
+    told_once = (129, "works\nends\ngiven back\n")
+    assert stopped([signal.SIGHUP], [signal.SIGHUP, signal.SIGTERM]) == told_once
+
+
+def test_a_signal_that_the_caller_has_ignored_stays_ignored(stopped: Callable[..., tuple[int, str]]) -> None:
+    """Under ``nohup`` a closed terminal ends nothing."""
+    nohup = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    assert stopped([signal.SIGHUP, signal.SIGTERM], [], nohup) == (143, "works\nends\ngiven back\n")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from backpressure_lab.cli import stopping
 from backpressure_lab.errors import WRONG_USAGE, LabError
 
 app = typer.Typer(
@@ -292,7 +293,8 @@ def accept(
 def main() -> None:
     """Run a command; an error that a user can do something about is shown without a traceback."""
     try:
-        app(prog_name="./lab")
+        with stopping.as_by_ctrl_c():
+            app(prog_name="./lab")
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         sys.exit(error.code)
