@@ -25,7 +25,7 @@ from backpressure.airflow.admission import Admission, NotYet, Turn
 from backpressure.airflow.connection import ConnectionStorage, storage
 from backpressure.bulkhead import Lease
 from backpressure.clock import ManualClock
-from backpressure.errors import BulkheadFullError
+from backpressure.errors import BulkheadFullError, StorageUnavailableError
 from backpressure.storage import MemoryStorage
 
 pytest_plugins = ["support.connections"]
@@ -131,6 +131,23 @@ def test_an_open_breaker_takes_no_place_and_no_permit(shared: ConnectionStorage)
         assert (waiting.wait_for, waiting.delay, waiting.turn.placed) == ("breaker", 30.0, False)
     assert admission.line is not None
     assert admission.line.try_acquire().retry_after == 10, "only the call that failed had a place"
+
+
+def test_a_storage_that_is_away_leaves_it_to_the_breaker_whether_it_fails_open(
+    shared: ConnectionStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a limiter and a breaker that both fail open the call is made; a breaker that does not raises its error."""
+
+    def away(*_: object, **__: object) -> None:
+        raise StorageUnavailableError("away")
+
+    monkeypatch.setattr(ConnectionStorage, "run", away)
+    partner = RateLimiter("partner", Rate(1, 10.0), shared, fail_open=True)
+    admission = Admission(partner, breaker=CircuitBreaker("partner", shared, fail_open=True))
+    assert admission.call(admission.first_turn(), done) == "done"
+    strict = Admission(partner, breaker=CircuitBreaker("partner", shared))
+    with pytest.raises(StorageUnavailableError, match="away"):
+        strict.call(strict.first_turn(), done)
 
 
 def test_a_limiter_that_refuses_gives_the_probe_and_the_permit_back(shared: ConnectionStorage) -> None:

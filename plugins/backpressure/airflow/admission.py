@@ -17,7 +17,7 @@ from backpressure.airflow.described import described, restored
 from backpressure.bulkhead import Lease
 from backpressure.checks import check_count, check_number, check_text
 from backpressure.clock import NANOSECONDS
-from backpressure.errors import BackpressureError, BulkheadFullError, RateLimitedError, RejectedError
+from backpressure.errors import BackpressureError, BulkheadFullError, RateLimitedError, RejectedError, StorageError
 from backpressure.limiter.rate import check_cost
 from backpressure.limiter.several import MultiLimiter
 
@@ -203,7 +203,10 @@ class Admission:
         """Ask an open breaker before a place in line is taken; a task that comes in its turn meets it later."""
         if self.breaker is None or turn.placed:
             return
-        found = self.breaker.snapshot()
+        try:
+            found = self.breaker.snapshot()
+        except StorageError:
+            return  # not known to be open: when it is entered it decides itself whether it fails open
         if found.state == "open":
             from backpressure.breaker import CircuitOpenError  # noqa: PLC0415 - only when it is raised
 
