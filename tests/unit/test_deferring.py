@@ -6,6 +6,7 @@ import asyncio
 import copy
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -225,7 +226,10 @@ def test_only_admissions_are_taken() -> None:
 
 
 def test_of_all_who_wait_for_a_breaker_one_probes(shared: ConnectionStorage) -> None:
-    """Ten tasks are deferred by an open breaker: when it wants a probe one is woken, the others when it has closed."""
+    """Ten tasks are deferred by an open breaker: when it wants a probe one is woken, the others when it has closed.
+
+    These come to take their places in line, and then in their places: no more than twice, and called a period apart.
+    """
     clock = _clock(shared)
     breaker = CircuitBreaker("partner", shared, failure_threshold=1, open_for=30, probe_lease=5)
     admission = Admission(partner(shared), breaker=breaker)
@@ -235,12 +239,17 @@ def test_of_all_who_wait_for_a_breaker_one_probes(shared: ConnectionStorage) -> 
         admission.call(admission.first_turn(), lambda: 1 // 0)
     deferred = [execute(task) for task in tasks]
 
+    starts = Counter[str]()
+
     async def all_of_them() -> list[tuple[float, Any]]:
         woken: list[tuple[float, Any]] = []
 
         async def one(task: BaseOperator, waiting: TaskDeferred) -> None:
-            event = await fired(travelled(waiting))
-            woken.append((clock.now_ns() / 1e9, resume(task, waiting, event)))
+            found: Any = waiting
+            while isinstance(found, TaskDeferred):
+                found = resume(task, found, await fired(travelled(found)))
+                starts[task.task_id] += 1
+            woken.append((clock.now_ns() / 1e9, found))
 
         shared.clock = _Stepped(clock)
         await asyncio.gather(*(one(*pair) for pair in zip(tasks, deferred, strict=True)))
@@ -248,12 +257,81 @@ def test_of_all_who_wait_for_a_breaker_one_probes(shared: ConnectionStorage) -> 
 
     woken = asyncio.run(all_of_them())
     assert len(woken) == 10
-    assert [result for _, result in woken] == ["done"] * 10, "nobody was woken for nothing"
+    assert [result for _, result in woken] == ["done"] * 10
+    assert max(starts.values()) == 2, "nobody was woken for nothing"
     assert breaker.state == "closed"
     instants = [at for at, _ in woken]
     assert instants[0] - 1_000_000_000 >= 30
     gaps = [later - earlier for earlier, later in itertools.pairwise(instants[1:])]
     assert all(gap == pytest.approx(10, abs=0.5) for gap in gaps), gaps
+
+
+def test_a_trigger_that_is_run_again_takes_no_second_place(shared: ConnectionStorage) -> None:
+    """A restarted triggerer makes its triggers anew from the database: places are taken by tasks, once each."""
+    admission = Admission(partner(shared), breaker=CircuitBreaker("partner", shared))
+    assert admission.line is not None
+    admission.line.reserve(1)
+    trigger = TurnTrigger(admission.to_dict(), list(admission.first_turn()), 0.0, "breaker", fraction=0.0)
+    for _ in range(3):
+        path, kwargs = trigger.serialize()
+        assert asyncio.run(fired(import_string(path)(**kwargs)))[1] is False
+    assert admission.line.try_acquire().retry_after == 10, "the one place that was taken before"
+
+
+def test_a_place_beyond_max_wait_fails_the_task_when_the_breaker_has_closed(shared: ConnectionStorage) -> None:
+    """The line behind the breaker is longer than the task may wait: it fails at once, and takes no place."""
+    clock = _clock(shared)
+    breaker = CircuitBreaker("partner", shared)
+    admission = Admission(partner(shared), breaker=breaker, max_wait=25, spread=4)
+    with DAG("d", schedule=None):
+        task = LimitedOperator(task_id="t", python_callable=work, admission=admission)
+    breaker.force_open()
+    waiting = execute(task)
+    breaker.reset()
+    assert admission.line is not None
+    admission.line.reserve(3)
+    before = clock.now_ns()
+    event = asyncio.run(fired(travelled(waiting)))
+    with pytest.raises(RateLimitedError) as caught:
+        resume(task, waiting, event)
+    assert (clock.now_ns() - before) / 1e9 <= 4
+    assert caught.value.retry_after == pytest.approx(30, abs=4)
+    assert admission.line.try_acquire().retry_after == pytest.approx(30, abs=4)
+
+
+def test_those_whose_place_came_while_the_breaker_was_open_are_spread_too(shared: ConnectionStorage) -> None:
+    """Four tasks come at their places and find it open: when it has closed they are woken apart, for new places."""
+    clock = _clock(shared)
+    breaker = CircuitBreaker("partner", shared)
+    admission = Admission(partner(shared), breaker=breaker, spread=8)
+    with DAG("d", schedule=None):
+        tasks = [LimitedOperator(task_id=f"t{n}", python_callable=work, admission=admission) for n in range(5)]
+    assert execute(tasks[0]) == "done"
+    placed = [execute(task) for task in tasks[1:]]
+    breaker.force_open()
+    found_open = [
+        resume(task, waiting, asyncio.run(fired(travelled(waiting))))
+        for task, waiting in zip(tasks[1:], placed, strict=True)
+    ]
+    breaker.reset()
+    woken: list[float] = []
+    began = clock.now_ns()
+
+    async def one(waiting: TaskDeferred, fraction: float) -> list[Any]:
+        trigger = travelled(waiting)
+        assert (trigger.wait_for, trigger.turn[1]) == ("breaker", True)
+        trigger.at, trigger.fraction = 0.0, fraction
+        turn: list[Any] = await fired(trigger)
+        woken.append((clock.now_ns() - began) / 1e9)
+        return turn
+
+    async def all_of_them() -> list[list[Any]]:
+        shared.clock = _Stepped(clock)
+        return await asyncio.gather(*(one(waiting, n / 4) for n, waiting in enumerate(found_open)))
+
+    turns = asyncio.run(all_of_them())
+    assert woken == pytest.approx([0, 2, 4, 6])
+    assert [turn[1] for turn in turns] == [False] * 4
 
 
 def test_without_a_limiter_tasks_come_back_at_random(shared: ConnectionStorage) -> None:

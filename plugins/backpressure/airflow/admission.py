@@ -90,7 +90,7 @@ class Admission:
         patience: seconds that a task waits for its limiter where it is, in its slot, rather than be deferred. A
             deferral costs a second start of the task, so that about the time of one start is a good value.
         spread: seconds over which tasks that waited for a breaker come back when it has closed, at random; those with a
-            limiter come back in line instead.
+            limiter then take their places in its line.
 
     Raises:
         ValueError: an argument is out of range, nothing is asked for, or a storage was not made by

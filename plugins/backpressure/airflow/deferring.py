@@ -8,7 +8,8 @@ While it waits such a task is *deferred*: it holds no worker slot, and no pool s
   between the instant at which a trigger fires and the start of the task lie a trip through the scheduler and the wait
   for a pool slot, and permits that were given for an instant would be used later, several at a time. A place is no
   permit; that of a task that is cleared or killed while it waits stays empty, and no permit is lost by it.
-- For a **breaker**, the trigger watches it. Of all that wait, only as many as it lets pass come back to probe it.
+- For a **breaker**, the trigger watches it. Of all that wait, only as many as it lets pass come back to probe it; the
+  others come when it has closed, spread over some seconds, and take their places in line.
 - For a **bulkhead**, the trigger stands in its queue, and hands the permit's lease over to the task.
 
 A task that is retried or cleared begins afresh, since its call may have taken place.
@@ -153,7 +154,7 @@ def limited(
         tenant: on whose behalf, for the bulkhead.
         max_wait: seconds after which the task fails with the refusal; None: it waits as long as it takes.
         patience: seconds that it waits for its limiter in its slot rather than be deferred.
-        spread: seconds over which tasks without a limiter come back when a breaker has closed.
+        spread: seconds over which tasks come back when a breaker has closed, to start or to take their places in line.
         **task: those of `@task`: `retries`, `pool`, `task_id`, …
 
     Raises:

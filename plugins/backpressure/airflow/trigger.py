@@ -32,14 +32,16 @@ AFTER_ERROR = 5.0
 
 
 class TurnTrigger(BaseTrigger):
-    """Waits for a task's turn. Nothing that it holds is lost when it is moved to another triggerer, or cancelled.
+    """Waits for a task's turn. What it knows is in its arguments, from which another triggerer makes it again.
 
     Until the given instant it sleeps. Then it waits for what the task has to wait for:
 
     - "breaker": until the breaker is closed, or wants to be probed; of all who wait no more are woken to probe than the
-      breaker lets pass. When it has closed, each takes a place in the limiter's line; without a limiter they come back
-      at random times.
-    - "bulkhead": in the bulkhead's own queue, in the order of arrival; the event carries the permit's lease.
+      breaker lets pass. When it has closed, they are woken at random times within `spread`, without a place in line:
+      each takes one when it is there, and waits for that by a new trigger. A place that was taken here would be taken
+      again after each move of the trigger, behind the first one.
+    - "bulkhead": in the bulkhead's own queue, in the order of arrival; the event carries the permit's lease. A trigger
+      that is moved queues again, behind those who came before that; a lease of which nobody was told any more ends.
 
     Args:
         admission: `Admission.to_dict()`.
@@ -103,7 +105,8 @@ class TurnTrigger(BaseTrigger):
             try:
                 found = await breaker.snapshot_async()
                 if found.state == "closed":
-                    return await self._spread(admission, turn)
+                    await admission.clock.sleep_async(min(admission.left(turn), admission.spread * self.fraction))
+                    return turn._replace(placed=False)  # a place that came while it was open is over
                 pause = found.opens_again_in or LONGEST_POLL  # an operator's order has no end
                 if found.state == "half_open":
                     if found.probes < permits and (await probes.try_acquire_async()).allowed:
@@ -117,16 +120,6 @@ class TurnTrigger(BaseTrigger):
                 min(LONGEST_SLEEP, admission.left(turn), pause * (1 + self.fraction / 10))
             )
         return turn
-
-    async def _spread(self, admission: Admission, turn: Turn) -> Turn:
-        """Come back in line, or at random: the breaker has closed for all who waited."""
-        if admission.line is None:
-            await admission.clock.sleep_async(admission.spread * self.fraction)
-            return turn
-        if not turn.placed:
-            permit = (await admission.line.reserve_async(1, admission.cost))[0]
-            await admission.clock.sleep_async(permit.delay)
-        return turn._replace(placed=True)
 
     async def _queue(self, admission: Admission, bulkhead: Bulkhead, turn: Turn) -> Turn:
         # A lease that outlives the start of the task that it is for; the task goes on with the bulkhead's own.
