@@ -7,9 +7,17 @@ import itertools
 import json
 import pickle
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import (
+    AirflowRescheduleException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    DownstreamTasksSkipped,
+    TaskDeferred,
+)
 from backpressure import (
     Bulkhead,
     CircuitBreaker,
@@ -23,6 +31,7 @@ from backpressure import (
 )
 from backpressure.airflow.admission import Admission, NotYet, Turn
 from backpressure.airflow.connection import ConnectionStorage, storage
+from backpressure.airflow.trigger import TurnTrigger
 from backpressure.bulkhead import Lease
 from backpressure.clock import ManualClock
 from backpressure.errors import BulkheadFullError, StorageUnavailableError
@@ -181,6 +190,56 @@ def test_the_breaker_learns_how_the_call_ended(shared: ConnectionStorage) -> Non
     assert breaker.state == "closed"
 
 
+def test_what_hangs_until_the_task_times_out_has_failed(shared: ConnectionStorage) -> None:
+    """Airflow's timeout is no Exception, and yet it is the very case for a breaker; who ignores it says so."""
+    breaker = CircuitBreaker("partner", shared, failure_threshold=2)
+    lenient = CircuitBreaker("lenient", shared, failure_threshold=1, ignored=AirflowTaskTimeout)
+    for asked, times in ((Admission(breaker=breaker), 2), (Admission(breaker=lenient), 1)):
+        for _ in range(times):
+            with pytest.raises(AirflowTaskTimeout):
+                asked.call(asked.first_turn(), _raise(AirflowTaskTimeout("after 60 s")))
+    assert (breaker.state, lenient.state) == ("open", "closed")
+
+
+def test_a_timeout_while_a_permit_is_waited_for_is_no_failure(
+    shared: ConnectionStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the call itself can hang: a task that runs out of time before it has not asked the partner."""
+    breaker = CircuitBreaker("partner", shared, failure_threshold=1)
+    admission = Admission(limiter(shared, period=0.5), breaker=breaker)
+    admission.call(admission.first_turn(), done)
+    monkeypatch.setattr(shared.clock, "sleep", lambda _: _raise(AirflowTaskTimeout("after 60 s"))())
+    with pytest.raises(AirflowTaskTimeout):
+        admission.call(admission.first_turn()._replace(placed=True), done)
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        AirflowSkipException("nothing to do"),
+        AirflowRescheduleException(datetime(2026, 1, 1, tzinfo=UTC)),
+        DownstreamTasksSkipped(tasks=["other"]),
+        TaskDeferred(trigger=TurnTrigger({}, [], 0.0), method_name="execute"),
+    ],
+    ids=lambda signal: type(signal).__name__,
+)
+def test_what_a_task_tells_airflow_is_no_failure(shared: ConnectionStorage, signal: BaseException) -> None:
+    """Skips, reschedules and deferrals open no breaker, one that counts everything neither, and close none."""
+    breaker = CircuitBreaker("partner", shared, failure_threshold=1, open_for=3, counted=BaseException)
+    admission = Admission(breaker=breaker)
+    with pytest.raises(type(signal)):
+        admission.call(admission.first_turn(), _raise(signal))
+    assert breaker.state == "closed"
+    with pytest.raises(ZeroDivisionError):
+        admission.call(admission.first_turn(), lambda: 1 // 0)
+    _clock(shared).advance(4)
+    with pytest.raises(type(signal)):
+        admission.call(admission.first_turn(), _raise(signal))
+    found = breaker.snapshot()
+    assert (found.state, found.probes, found.successes) == ("half_open", 0, 0)
+
+
 def test_a_probe_that_others_make_is_waited_for(shared: ConnectionStorage) -> None:
     """Half-open with its probe on its way, the breaker refuses the next task, which watches it."""
     breaker = CircuitBreaker("partner", shared, failure_threshold=1, open_for=3)
@@ -305,7 +364,7 @@ def _clock(shared: ConnectionStorage) -> ManualClock:
     return shared.clock
 
 
-def _raise(error: Exception) -> Callable[[], None]:
+def _raise(error: BaseException) -> Callable[[], None]:
     def call() -> None:
         raise error
 

@@ -8,7 +8,7 @@ cannot be given back, is taken last, at the instant of its use.
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from backpressure import checks
@@ -22,9 +22,11 @@ from backpressure.limiter.rate import check_cost
 from backpressure.limiter.several import MultiLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from backpressure.breaker import Attempt, CircuitBreaker
+    from backpressure.breaker.classify import Classifier
+    from backpressure.breaker.state import Result
     from backpressure.bulkhead import Bulkhead
     from backpressure.clock import Clock
     from backpressure.limiter import RateLimiter
@@ -80,7 +82,10 @@ class Admission:
 
     Args:
         limiter: `RateLimiter` or `MultiLimiter`: how often.
-        breaker: whether at all; the call's exceptions are reported to it.
+        breaker: whether at all; the call's exceptions are reported to it. Of Airflow's own, `AirflowTaskTimeout` is a
+            failure, unless the breaker ignores it: what hangs until the task's `execution_timeout` does not answer.
+            Those by which a task skips, reschedules or defers itself, or hands a trigger or a skip of others over to
+            Airflow, are neither a failure nor a success.
         bulkhead: how many at once; the permit is held, and renewed, while the call runs.
         cost: how much of the limiter the call takes.
         permits: how many of the bulkhead's permits it takes.
@@ -174,7 +179,12 @@ class Admission:
         """
         admitted, attempt = self._enter(turn)
         with admitted:
-            value = function()
+            try:
+                value = function()
+            except BaseException as error:
+                if attempt is not None and self.breaker is not None:
+                    attempt.judged = _of_airflow(error, self.breaker.classifier)
+                raise
             if attempt is not None and self.breaker is not None:
                 attempt.judged = self.breaker.classifier.of_value(value)
             return value
@@ -191,7 +201,7 @@ class Admission:
                 turn = turn._replace(lease=None)
             if self.breaker is not None:
                 try:
-                    attempt = stack.enter_context(self.breaker)
+                    attempt = stack.enter_context(_entered(self.breaker))
                 except RejectedError as refusal:
                     raise self._later(refusal, refusal.retry_after, turn, "breaker") from refusal
             if self.limiter is not None:
@@ -276,6 +286,42 @@ class Admission:
 
 
 _PLAIN = ("cost", "permits", "tenant", "max_wait", "patience", "spread")
+
+
+@contextmanager
+def _entered(breaker: CircuitBreaker) -> Iterator[Attempt]:
+    """The breaker around a call; what was judged of it before it ended goes before what its exception is."""
+    attempt = breaker.__enter__()
+    try:
+        yield attempt
+    except BaseException as error:
+        if attempt.judged is None:
+            breaker.__exit__(type(error), error, error.__traceback__)
+        else:
+            breaker.__exit__(None, None, None)
+        raise
+    breaker.__exit__(None, None, None)
+
+
+def _of_airflow(error: BaseException, classifier: Classifier) -> Result | None:
+    """What an exception of Airflow's own says of the call that raised it; None for any other."""
+    from airflow.sdk import exceptions  # noqa: PLC0415 - not while a DAG file is parsed
+
+    from backpressure.breaker.state import Result  # noqa: PLC0415 - the same
+
+    handed_over = (
+        exceptions.AirflowSkipException,
+        exceptions.AirflowRescheduleException,
+        exceptions.DownstreamTasksSkipped,
+        exceptions.DagRunTriggerException,
+        exceptions.TaskDeferred,
+        exceptions.TaskAwaitingInput,
+    )
+    if isinstance(error, handed_over):
+        return Result.IGNORED
+    if isinstance(error, exceptions.AirflowTaskTimeout) and not classifier.ignores(error):
+        return Result.FAILURE
+    return None
 
 
 def _line_to(limiter: RateLimiter | MultiLimiter) -> RateLimiter | MultiLimiter:

@@ -147,7 +147,7 @@ def limited(
     Args:
         limiter: how often.
         breaker: whether at all; the function's exceptions, and the values that it takes for failures, are reported to
-            it. Its fallback is not used.
+            it; see `Admission` for Airflow's own exceptions. Its fallback is not used.
         bulkhead: how many at once.
         cost: how much of the limiter the call takes.
         permits: how many of the bulkhead's permits it takes.

@@ -32,9 +32,13 @@ class Classifier(NamedTuple):
 
         A refusal or a storage error of this package within the call is never a failure: the other side was not asked.
         """
-        if isinstance(exception, BackpressureError) or _matches(self.ignored, exception):
+        if isinstance(exception, BackpressureError) or self.ignores(exception):
             return Result.IGNORED
         return Result.FAILURE if _matches(self.counted, exception) else Result.IGNORED
+
+    def ignores(self, exception: BaseException) -> bool:
+        """Whether the exception is among those that the breaker's owner wants to be neither."""
+        return _matches(self.ignored, exception)
 
 
 def check_matcher(name: str, matcher: object) -> None:
