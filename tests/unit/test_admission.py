@@ -264,6 +264,34 @@ def test_a_full_bulkhead_is_queued_for_and_its_lease_taken_over(shared: Connecti
     assert bulkhead.count() == (0, 0)
 
 
+def test_a_permit_that_was_handed_over_is_free_while_a_breaker_is_waited_for(shared: ConnectionStorage) -> None:
+    """The circuit opened while the task was on its way from its trigger: it waits on without the permit."""
+    bulkhead = Bulkhead("partner", 1, shared)
+    breaker = CircuitBreaker("partner", shared)
+    admission = Admission(breaker=breaker, bulkhead=bulkhead)
+    turn = admission.first_turn()._replace(lease=bulkhead.acquire().token)
+    breaker.force_open()
+    waiting = refused(admission, turn)
+    assert (waiting.wait_for, waiting.turn.lease) == ("breaker", None)
+    assert bulkhead.count() == (0, 0)
+
+
+def test_a_permit_that_was_handed_over_is_free_while_a_place_is_waited_for(shared: ConnectionStorage) -> None:
+    """Nor is it kept by a task that has to take a place in line, or that may not wait for one."""
+    bulkhead = Bulkhead("partner", 1, shared)
+    partner = limiter(shared)
+    partner.reserve(1)
+    for max_wait, refusal in ((None, NotYet), (5, RateLimitedError)):
+        admission = Admission(partner, bulkhead=bulkhead, max_wait=max_wait)
+        assert admission.line is not None
+        admission.line.reserve(1)
+        turn = admission.first_turn()._replace(lease=bulkhead.acquire().token)
+        with pytest.raises(refusal) as caught:
+            admission.call(turn, done)
+        assert not isinstance(caught.value, NotYet) or caught.value.turn.lease is None
+        assert bulkhead.count() == (0, 0)
+
+
 def test_a_lease_that_ended_on_the_way_is_asked_for_anew(shared: ConnectionStorage) -> None:
     """A task that comes too late for the permit got for it takes a free one, or queues again; none is held twice."""
     bulkhead = Bulkhead("partner", 1, shared)

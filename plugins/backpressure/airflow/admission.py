@@ -191,14 +191,17 @@ class Admission:
 
     def _enter(self, turn: Turn) -> tuple[ExitStack, Attempt | None]:
         """The context in which the call may start now, and the breaker's word for it."""
-        self._stop_at_open_breaker(turn)
-        if self.limiter is not None and not turn.placed:
-            turn = self._placed(turn)
         attempt = None
         with ExitStack() as stack:
-            if self.bulkhead is not None:
+            handed = self._taken_over(turn)
+            turn = turn._replace(lease=None)
+            if handed is not None:
+                stack.enter_context(handed)  # first, so that it is given back whoever refuses
+            self._stop_at_open_breaker(turn)
+            if self.limiter is not None and not turn.placed:
+                turn = self._placed(turn)
+            if self.bulkhead is not None and handed is None:
                 stack.enter_context(self._leased(self.bulkhead, turn))
-                turn = turn._replace(lease=None)
             if self.breaker is not None:
                 try:
                     attempt = stack.enter_context(_entered(self.breaker))
@@ -252,16 +255,19 @@ class Admission:
         left = self.left(turn)
         return self.line.reserve(1, self.cost, max_wait=None if math.isinf(left) else left)[0].delay
 
+    def _taken_over(self, turn: Turn) -> Lease | None:
+        """The bulkhead's permit that was got while the task waited; None when it was not, or has ended on the way."""
+        if self.bulkhead is None or turn.lease is None:
+            return None
+        lease = Lease(self.bulkhead, turn.lease, self.permits)
+        return lease if lease.renew() else None
+
     def _leased(self, bulkhead: Bulkhead, turn: Turn) -> Lease:
-        """The bulkhead's permit that was got while the task waited, or one that is free now."""
-        if turn.lease is not None:
-            lease = Lease(bulkhead, turn.lease, self.permits)
-            if lease.renew():
-                return lease
+        """A permit of the bulkhead that is free now."""
         try:
             return bulkhead.acquire(self.permits, self.tenant, timeout=0)
         except BulkheadFullError as refusal:
-            raise self._later(refusal, 0.0, turn._replace(lease=None), "bulkhead") from refusal
+            raise self._later(refusal, 0.0, turn, "bulkhead") from refusal
 
     def _later(self, refusal: RejectedError, delay: float, turn: Turn, wait_for: str | None = None) -> Exception:
         """NotYet, or the refusal itself when the task may not wait that long."""
