@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -249,3 +250,14 @@ def test_a_result_is_kept_with_its_tape_and_its_repeats(tmp_path: Path) -> None:
     assert found is not None
     assert [run["run_id"] for run in found.data["runs"]] == ["three"]
     assert found.heard is None
+
+
+def test_a_kept_result_whose_findings_cannot_be_read_counts_as_not_run(tmp_path: Path) -> None:
+    """One damaged file is its own scenario's trouble, not that of every lesson that is looked at."""
+    layout = Layout(Layout.of().root, tmp_path)
+    lesson = manifest.load().item("106.2.1")
+    Result(lesson, "pooled", "r", "success", Evidence("pooled", ()), 1.5).keep(layout)
+    assert result.load_kept(layout, lesson, "pooled") is not None
+    path = result.path_of(layout, lesson, "pooled")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"findings": [{"bullet": "b"}]}))
+    assert result.load_kept(layout, lesson, "pooled") is None

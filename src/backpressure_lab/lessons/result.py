@@ -158,7 +158,12 @@ def load_kept(layout: Layout, item: Item, scenario: str) -> Kept | None:
     heard = None
     with contextlib.suppress(ValueError):
         heard = Tape.unpacked(_read(_tape_path(path)))
-    return Kept(data, heard)
+    one = Kept(data, heard)
+    try:
+        len(one.evidence)
+    except ValueError:  # of another version, or edited
+        return None
+    return one
 
 
 def is_current(layout: Layout, item: Item, one: Kept) -> bool:
