@@ -23,6 +23,17 @@ from backpressure_lab.sandbox.warden import Nursery
 FILES = catalog.find(manifest.load(), "106.4")
 RIGHT = FILES.solution.read_text(encoding="utf-8")
 LANE = "token__partner"
+WAYS_OUT = [
+    ["..", "x7"],
+    ["..", "..", "notify", LANE],
+    ["page", "..", "..", "x7"],
+    ["../x7"],
+    ["..", ""],
+    ["."],
+    ["", "..", "x7"],
+    ["page", ""],
+    ["page/1"],
+]
 
 
 class Partner:
@@ -97,6 +108,19 @@ def test_a_call_of_the_checks_own_upstream_is_made(broker: Broker) -> None:
     assert Partner.calls == [(LANE, "page", "page 7")]
 
 
+def test_a_call_may_have_no_path(broker: Broker) -> None:
+    """As ``Upstream.call()`` without one."""
+    assert broker.answer(asked(parts=["call", LANE, ""]))["status"] == 200
+    assert Partner.calls == [(LANE, "", None)]
+
+
+@pytest.mark.parametrize("way", WAYS_OUT[:3])
+def test_no_url_leads_elsewhere(way: list[str]) -> None:
+    """A client would take the dots for a way up, whatever they are quoted like; who asks for them is told."""
+    with pytest.raises(ValueError, match=r"'\.\.' in 'call/"):
+        upstream.Endpoint("http://127.0.0.1:1").url("call", LANE, *way)
+
+
 def test_names_of_limits_are_the_checks_own(broker: Broker, storage: Noting) -> None:
     """Two checks never share a limit, whatever they call it."""
     assert broker.answer(applied())["result"][0] is True
@@ -121,6 +145,7 @@ def test_a_retry_budget_is_the_checks_own(broker: Broker, storage: Noting) -> No
         asked(parts="call"),
         asked(parts=[["call"], LANE]),
         asked(parts=["call", LANE, "x" * 1000]),
+        *(asked(parts=["call", LANE, *way]) for way in WAYS_OUT),
         asked(method="DELETE"),
         asked(method=["GET"]),
         asked(headers={"X-Request-Id": "a\r\nAuthorization: b"}),

@@ -88,7 +88,14 @@ class Endpoint:
         return cls(f"http://{host}:{connection.port}", connection.password)
 
     def url(self, *parts: str) -> str:
-        """Return the URL of a route; each part is one step of the path and may hold any character."""
+        """Return the URL of a route; each part is one step of the path and may hold any character.
+
+        Raises:
+            ValueError: a part is "." or "..", which no URL can hold: a client takes it for a way to another route.
+        """
+        for part in parts:
+            if part in {".", ".."}:
+                raise ValueError(f"{part!r} in {'/'.join(parts)!r} cannot be a step of a path")
         return "/".join([self.base_url.rstrip("/"), *(quote(part, safe="") for part in parts)])
 
     def control_headers(self) -> dict[str, str]:

@@ -80,6 +80,8 @@ class Broker:
         _, lane, *path = parts
         if lane not in self._lanes:
             raise RefusedError(f"no upstream {lane!r} is part of this check")
+        if path != [""] and not all(map(_step, path)):
+            raise RefusedError(f"{'/'.join(path)[:_LONGEST_TEXT]!r} is no path of an upstream")
         given = question.get("headers")
         headers = {name: given[name] for name in _HEADERS if isinstance(given, dict) and name in given}
         if not _texts(list(headers.values())):
@@ -123,6 +125,11 @@ def _texts(value: Any) -> TypeGuard[list[str]]:
         and len(value) <= _MOST_ARGUMENTS
         and all(isinstance(one, str) and len(one) <= _LONGEST_KEY and one.isprintable() for one in value)
     )
+
+
+def _step(part: str) -> bool:
+    """Whether it stays where it is in a path: neither a dot segment, which an HTTP client resolves, nor two steps."""
+    return part not in {"", ".", ".."} and "/" not in part
 
 
 def _argument(value: Any) -> bool:
