@@ -16,7 +16,7 @@ import backpressure
 import pytest
 
 from backpressure_lab import manifest
-from backpressure_lab.sandbox import seccomp, trial, warden
+from backpressure_lab.sandbox import cell, seccomp, trial, warden
 from backpressure_lab.sandbox.channel import Channel, ChannelError, LateError
 from backpressure_lab.sandbox.warden import Cell, EndedError
 
@@ -24,6 +24,19 @@ ROOT = manifest.load().root
 SOLUTION = ROOT / "exercises/14_1_pool_configuration/solution.py"
 CHECK = SOLUTION.with_name("check.py")
 PACKAGE = Path(backpressure.__file__ or "")
+# The kernel's number: not every C library has the function.
+MQ_OPEN = 180 if platform.machine() == "aarch64" else 240
+# With the smallest stacks there are: memory alone has room for tens of thousands.
+THREADS = """
+import threading
+threading.stack_size(32768)
+gate = threading.Event()
+found = 0
+while found < {most}:
+    try: threading.Thread(target=gate.wait, daemon=True).start()
+    except RuntimeError: break
+    found += 1
+"""
 KERNEL = """
 import ctypes
 kernel = ctypes.CDLL(None, use_errno=True)
@@ -82,6 +95,15 @@ OUT = {
         ),
         "RuntimeError",
     ),
+    "takes memory that is no process's": (KERNEL.format(call="shmget(0, 1 << 20, 0o1600)"), "PermissionError"),
+    "takes somebody's memory": (KERNEL.format(call="shmat(0, 0, 0)"), "PermissionError"),
+    "takes a file of memory": ("import os\nos.memfd_create('x')", "PermissionError"),
+    "makes a queue": (KERNEL.format(call="msgget(0, 0o1600)"), "PermissionError"),
+    "makes a queue with a name": (
+        KERNEL.format(call=f"syscall({MQ_OPEN}, b'x', 0o102, 0o600, None)"),
+        "PermissionError",
+    ),
+    "makes semaphores": (KERNEL.format(call="semget(0, 1000, 0o1600)"), "PermissionError"),
     "writes a huge file": ("open('/tmp/x', 'wb').write(bytes(1 << 21))", "OSError"),
     "fills the disk": ("for n in range(10**6): open(f'/tmp/{n}', 'wb').write(bytes(1 << 19))", "OSError"),
     "makes files without end": ("for n in range(10**6): open(f'/tmp/{n}', 'wb').close()", "OSError"),
@@ -93,6 +115,30 @@ OUT = {
 def test_there_is_no_way_out(code: str, raised: str) -> None:
     """Each is refused by the kernel, or there is nothing where it looks."""
     assert tried(code).get("raised") == raised
+
+
+def test_threads_are_bounded_whatever_their_stacks() -> None:
+    """As many as a file may well use, and far from so many that the machine could start nothing else."""
+    assert 64 < tried(THREADS.format(most=10_000))["found"] < cell.THREADS
+
+
+def test_no_cell_takes_the_threads_of_another() -> None:
+    """While one has all that it may have, the next has as many."""
+    greedy = THREADS.format(most=10_000) + "\nchannel.send({'found': found})\ngate.wait()"
+    with Cell(trial.__name__ + ":run", {"code": greedy}, 120.0) as first:
+        held = first.receive()["found"]
+        assert tried(THREADS.format(most=10_000))["found"] == held
+
+
+def test_numbers_and_threads_work_in_a_cell() -> None:
+    """Libraries that start threads, or ask for memory in their own ways, are none the worse for the limits."""
+    code = """
+import numpy
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(32) as pool:
+    found = float(sum(pool.map(lambda n: (numpy.ones((200, 200)) @ numpy.ones((200, 200)))[0, 0], range(64))))
+"""
+    assert tried(code) == {"found": 64 * 200.0}
 
 
 ENDS = {

@@ -21,6 +21,8 @@ from backpressure_lab.sandbox.channel import Channel, ChannelError
 
 CPU_SECONDS = 10
 MEMORY = 1 << 30
+THREADS = 256
+"""All tasks of the cell's user: more than its memory has room for with ordinary stacks, and nothing to a machine."""
 _FILE = 1 << 20
 _FILES = 64
 NICE = 5
@@ -40,6 +42,7 @@ def lock(channel: Channel, seconds: int = CPU_SECONDS, nice: int = 0) -> None:
         resource.RLIMIT_AS: MEMORY,
         resource.RLIMIT_FSIZE: _FILE,
         resource.RLIMIT_NOFILE: _FILES,
+        resource.RLIMIT_NPROC: THREADS,
         resource.RLIMIT_CORE: 0,
     }
     for limit, value in limits.items():

@@ -1,7 +1,8 @@
 """A filter of system calls (Linux, x86-64 and ARM): what is refused to a process for good, whatever it becomes.
 
-New processes are refused, so that limits of one process are limits of all, and so is what namespaces, mounts, tracing
-and the newer, larger parts of the kernel would offer to somebody who wants out.
+New processes are refused, so that limits of one process are limits of all, and so are memory and queues that belong to
+no process, which no such limit counts, and what namespaces, mounts, tracing and the newer, larger parts of the kernel
+would offer to somebody who wants out.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _X32 = 0x40000000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-# The same on every architecture: io_uring, the newer calls for mounts, and landlock's neighbours.
-_EVERYWHERE = (425, 426, 427, 428, 429, 430, 431, 432, 433, 442)
+# The same on every architecture: io_uring, the newer calls for mounts, and landlock's neighbours; memfd_secret.
+_EVERYWHERE = (425, 426, 427, 428, 429, 430, 431, 432, 433, 442, 447)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ _MACHINES = {
             *(155, 161, 165, 166, 272, 308),  # pivot_root, chroot, mount, umount2, unshare, setns
             *(175, 176, 313, 246, 320, 321),  # init_module, delete_module, finit_module, kexec twice, bpf
             *(248, 249, 250, 298, 323),  # add_key, request_key, keyctl, perf_event_open, userfaultfd
+            *(29, 30, 31, 64, 68, 240, 319),  # shmget, shmat, shmctl, semget, msgget, mq_open, memfd_create
         ),
     ),
     "aarch64": _Machine(
@@ -57,6 +59,7 @@ _MACHINES = {
             *(41, 51, 40, 39, 97, 268),  # pivot_root, chroot, mount, umount2, unshare, setns
             *(105, 106, 273, 104, 294, 280),  # init_module, delete_module, finit_module, kexec twice, bpf
             *(217, 218, 219, 241, 282),  # add_key, request_key, keyctl, perf_event_open, userfaultfd
+            *(194, 196, 195, 190, 186, 180, 279),  # shmget, shmat, shmctl, semget, msgget, mq_open, memfd_create
         ),
     ),
 }

@@ -1,7 +1,8 @@
 """Walls around a process (Linux): namespaces of its own, a root folder of little that it may read, no rights.
 
-As root the process becomes the user ``nobody``; as an ordinary user it needs a user namespace, and stays who it is, in
-a world where that owns nothing. Nothing here needs a program of the system, or Python newer than the lab's.
+As root the process becomes a user whom nobody else is; as an ordinary user it needs a user namespace, and stays who it
+is, in a world where that owns nothing. So what the kernel counts by user, such as threads, is counted for each cell by
+itself. Nothing here needs a program of the system, or Python newer than the lab's.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _HERE, _WHOLE_TREE = -100, 0x8000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _CAPABILITY_VERSION_3 = 0x20080522
 _LAST_CAPABILITY = 63
+# systemd's list of who uses which numbers (UIDS-GIDS.md) has nobody from here to 2147352575.
+_FIRST_OWN = 0x70000000
 _DEVICES = ("null", "zero", "random", "urandom")
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/etc/ld.so.cache")
 """What of the system every cell may read."""
@@ -49,8 +52,7 @@ def part() -> tuple[int, int]:
     """
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
-        nobody = pwd.getpwnam("nobody")
-        uid, gid = nobody.pw_uid, nobody.pw_gid
+        uid, gid = _nobody_else()
     else:
         _checked(_libc.unshare(_NEW_USER), "unshare of the user namespace")
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
@@ -58,6 +60,25 @@ def part() -> tuple[int, int]:
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="ascii")
     _checked(_libc.unshare(_APART), "unshare")
     return uid, gid
+
+
+def _nobody_else() -> tuple[int, int]:
+    """A user and group that no other cell has; ``nobody`` where a container's numbers do not go as far."""
+    own = _FIRST_OWN + os.getpid()
+    if all(_is_mapped(own, kind) for kind in ("uid", "gid")):
+        return own, own
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _is_mapped(number: int, kind: str) -> bool:
+    """Whether this user namespace, the machine's own or a container's, has the number."""
+    try:
+        lines = Path(f"/proc/self/{kind}_map").read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:  # a kernel without user namespaces
+        return True
+    ranges = [(int(first), int(count)) for first, _, count in map(str.split, lines)]
+    return any(first <= number < first + count for first, count in ranges)
 
 
 def confine(root: Path, shown: Iterable[Path], uid: int) -> None:

@@ -228,6 +228,8 @@ def _environment() -> dict[str, str]:
         "USER": "student",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        # The C library sets aside 64 MB of addresses for each thread beyond these, which the memory's limit counts.
+        "MALLOC_ARENA_MAX": "2",
     }
 
 
