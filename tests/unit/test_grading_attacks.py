@@ -63,6 +63,14 @@ def test_an_attack_at_import_ends_in_a_message(tmp_path: Path, attack: str, code
     assert part in grade.messages[0].text
 
 
+@pytest.mark.parametrize("filling", ["\0", "#\x01"], ids=["no text", "a comment"])
+def test_a_text_that_no_message_holds_is_not_gradable(tmp_path: Path, filling: str) -> None:
+    """JSON writes a control character with six: a file of an allowed size is more than a cell can be sent."""
+    described, grade = first(tmp_path, filling + filling[-1] * 200_000)
+    assert (described, grade.verdict, grade.code) == (None, "not gradable", "needs_trust")
+    assert "is more than the sandbox takes: a message of 12" in grade.messages[0].text
+
+
 def test_a_wait_at_import_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever uses no time is ended by the clock."""
     monkeypatch.setattr(static, "SECONDS", 1.0)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from backpressure.airflow.client import AirflowError
+from backpressure.airflow.upstream import UpstreamDroppedError
 
 from backpressure_lab import manifest
-from backpressure_lab.errors import LabError, WentDownError
+from backpressure_lab.errors import LabError, NotRunningError, WentDownError
 from backpressure_lab.exercises import catalog
 from backpressure_lab.exercises.messages import Message
 from backpressure_lab.exercises.staging import Lab
@@ -36,11 +37,14 @@ class World:
         self.ran: list[tuple[str, str, float]] = []
         self.dies_at: int | None = None
         self.stumbles: dict[str, int] = {}
+        self.stumbling: Exception = AirflowError("GET", "/dags", 500, "it stumbled")
         self._turn = threading.Lock()
 
     def first(self, submission: Submission, path: Path, **_: bool) -> tuple[Described | None, Grade]:
         """Whoever says so fails at once."""
         assert path.read_text(encoding="utf-8") == submission.text
+        if submission.text == "no cell":
+            raise LabError("The sandbox did not start: no answer in time.")
         bad = [Message("syntax_error", "line 1")] if submission.text == "with" else []
         grade = wrong(submission, "static", bad, 0.1)
         return (None if bad else Described(None)), grade  # type: ignore[arg-type]  # nobody looks at the facts here
@@ -56,7 +60,7 @@ class World:
         if not lab.alive():
             raise WentDownError("the check", "check again")
         if left > 0:
-            raise AirflowError("GET", "/dags", 500, "it stumbled")
+            raise self.stumbling
         text = (submission.text or "").strip()
         tier: Tier = "live"
         return wrong(submission, tier, [Message(text, f"{text} was seen")] if text else [], 1.0)
@@ -167,6 +171,27 @@ def test_what_could_not_be_measured_runs_again(world: World, tmp_path: Path) -> 
     assert {value for key, value in found.items() if key[0] == "ben"} == {("not measured", "not_measured")}
     world.stumbles = {}
     assert graded(world, store(tmp_path), class_of(ben="x\n"))["ben", "14.1"] == ("fail", "x")
+
+
+@pytest.mark.parametrize(
+    "stumbling", [LabError("no cell"), NotRunningError("no task"), UpstreamDroppedError("refused")]
+)
+def test_what_keeps_one_from_being_measured_keeps_nobody_else(
+    world: World, tmp_path: Path, stumbling: Exception
+) -> None:
+    """Neither where it cannot be read nor where it cannot be run; the others' grades come, and it is tried again."""
+    world.stumbles, world.stumbling = {"ben": 100}, stumbling
+    found = graded(world, store(tmp_path), class_of(ada="\n", ben="x\n", cleo="y\n", eve="no cell"))
+    assert {found[name, "14.1"] for name in ("ben", "eve")} == {("not measured", "not_measured")}
+    assert (found["ada", "14.1"], found["cleo", "14.1"]) == (("pass", ""), ("fail", "y"))
+    assert len(list((tmp_path / "grading").glob("*/grades/*.json"))) == 2 * 2, "what was not measured is not kept"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\udcff.py", "a\nb.py"], ids=["long", "no text", "two lines"])
+def test_whatever_a_file_is_called_it_is_graded(world: World, tmp_path: Path, name: str) -> None:
+    """Its copy has a name of ours."""
+    found = graded(world, store(tmp_path), [Submission("ada", EXERCISES[0], f"ada/{name}", "\n")])
+    assert found == {("ada", "14.1"): ("pass", "")}
 
 
 def test_a_changed_text_or_trust_is_graded_anew(world: World, tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from backpressure.airflow.client import AirflowError, AirflowUnreachableError
+from backpressure.airflow.upstream import UpstreamError
 
-from backpressure_lab.errors import NoAnswerError, NotRunningError, WentDownError
+from backpressure_lab.errors import LabError, NoAnswerError, WentDownError
 from backpressure_lab.exercises.messages import Message
 from backpressure_lab.exercises.staging import Lab
 from backpressure_lab.grading import tiers
 from backpressure_lab.grading.cohort import Submission
-from backpressure_lab.grading.grade import Grade, without_running
+from backpressure_lab.grading.grade import Grade, Tier, without_running
 from backpressure_lab.grading.store import Store
 from backpressure_lab.grading.tiers import Described
 
@@ -62,16 +63,19 @@ class Grader:
         runnable: list[tuple[Submission, Described]] = []
         for described, grade in self._first([each[0] for each in same.values()]):
             if described is None:
-                self._store.put(grade)
+                self._keep(grade)
                 yield from self._all(grade, same)
             else:
                 runnable.append((grade.submission, described))
         # In an order of the cohort's own, not in that in which processes happened to end.
         runnable.sort(key=lambda one: (one[0].student, one[0].exercise.dag_id))
         for grade in self._second(runnable):
-            if grade.verdict != "not measured":
-                self._store.put(grade)
+            self._keep(grade)
             yield from self._all(grade, same)
+
+    def _keep(self, grade: Grade) -> None:
+        if grade.verdict != "not measured":
+            self._store.put(grade)
 
     def _all(self, grade: Grade, same: dict[str, list[Submission]]) -> Iterator[Grade]:
         for submission in same[self._store.key(grade.submission)]:
@@ -79,7 +83,10 @@ class Grader:
 
     def _first(self, submissions: Sequence[Submission]) -> Iterator[tuple[Described | None, Grade]]:
         def one(submission: Submission) -> tuple[Described | None, Grade]:
-            return tiers.first(submission, self._store.copy(submission), trusted=self._trusted)
+            try:
+                return tiers.first(submission, self._store.copy(submission), trusted=self._trusted)
+            except LabError as error:
+                return None, _not_measured(submission, "static", error)
 
         with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
             yield from self._done([pool.submit(one, submission) for submission in submissions], pool)
@@ -103,18 +110,22 @@ class Grader:
 
     def _run(self, submission: Submission, described: Described) -> Grade:
         """Run it, and once more if the lab could not tell; its work is that of everybody who does this exercise."""
-        why = ""
+        why: Exception | None = None
         for _ in range(_TRIES):
             source = random.Random(f"{self._store.seed} {submission.exercise.exercise.id}")  # noqa: S311 - work, no secret
             with self._opened() as lab:
                 here = replace(lab, alive=self._going_on(lab))
                 try:
                     return tiers.second(submission, described, here, source)
-                except (NotRunningError, AirflowError) as error:
+                except (LabError, AirflowError, UpstreamError) as error:
                     if not here.alive():
                         raise WentDownError("the grading", "grade again: it goes on where it is") from error
                     if isinstance(error, AirflowUnreachableError):
                         raise NoAnswerError(error) from error
-                    why = str(error)
-        message = Message("not_measured", why.splitlines()[0])
-        return Grade(submission, "not measured", "live", (message,))
+                    why = error
+        return _not_measured(submission, "live", why)
+
+
+def _not_measured(submission: Submission, tier: Tier, why: Exception | None) -> Grade:
+    """The grade of what the machine or the lab was at fault for."""
+    return Grade(submission, "not measured", tier, (Message("not_measured", str(why).partition("\n")[0]),))

@@ -64,8 +64,8 @@ class Store:
         self.seed = self._drawn()
 
     def copy(self, submission: Submission) -> Path:
-        """A file of ours with the submission's text; its name is the student's file's own."""
-        path = self._place / "files" / self.key(submission) / Path(submission.name).name
+        """A file of ours with the submission's text; called after the exercise, whatever the student called theirs."""
+        path = self._place / "files" / self.key(submission) / f"{submission.exercise.dag_id}.py"
         write_text(path, submission.text or "", mode=0o600)
         return path
 

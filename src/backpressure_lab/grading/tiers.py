@@ -24,10 +24,11 @@ from backpressure_lab.grading.description import DescriptionError, Shape
 from backpressure_lab.grading.grade import Grade, wrong
 from backpressure_lab.sandbox.cell import CPU_SECONDS
 from backpressure_lab.sandbox.channel import LateError
-from backpressure_lab.sandbox.warden import Cell, EndedError, Nursery
+from backpressure_lab.sandbox.warden import Cell, EndedError, Nursery, OrderError
 
 _RETRYING = ("retries", "retry_delay")
 _REFUSALS = ("empty_file", "syntax_error")
+_TRUST = "Read it, and grade it with --trusted if it does no harm."
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _held(exercise: Files, facts: Facts, shape: Shape, messages: list[Message]) 
     if strange:
         more = f", and {len(strange) - 1} things more" if len(strange) > 1 else ""
         text = f"the file changes what the sandbox has no part of: {strange[0]}{more}"
-        messages.append(Message("needs_trust", text, "Read it, and grade it with --trusted if it does no harm."))
+        messages.append(Message("needs_trust", text, _TRUST))
         return None
     return Described(facts, shape, shape.own(starter))
 
@@ -109,6 +110,9 @@ def _told(path: Path) -> dict[str, Any]:
         order = {"name": path.name, "source": path.read_text(encoding="utf-8")}
         with Cell("backpressure_lab.grading.inside:describe", order, static.SECONDS, nursery()) as cell:
             said = cell.receive()
+    except OrderError as error:
+        text = f"{path.name} is more than the sandbox takes: {error}, in which a control character has six"
+        raise static.RefusedError("needs_trust", text, _TRUST) from None
     except LateError:
         raise static.late(path, static.SECONDS) from None
     except EndedError as error:

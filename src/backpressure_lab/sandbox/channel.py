@@ -16,6 +16,10 @@ class ChannelError(Exception):
     """The other side is gone, or sends what is no message."""
 
 
+class TooLargeError(ChannelError):
+    """What is to be sent is larger than a message may be; nothing was sent."""
+
+
 class LateError(ChannelError):
     """The other side said nothing in time."""
 
@@ -35,11 +39,12 @@ class Channel:
             deadline: an instant of ``time.monotonic``; the other side may leave the message unread until then.
 
         Raises:
-            ChannelError: it is too large, or cannot be sent.
+            TooLargeError: it is too large.
+            ChannelError: it cannot be sent.
         """
         data = json.dumps(message).encode() + b"\n"
         if len(data) > LARGEST:
-            raise ChannelError(f"a message of {len(data)} bytes; {LARGEST} are allowed")
+            raise TooLargeError(f"a message of {len(data)} bytes; {LARGEST} are allowed")
         self._until(deadline)
         try:
             self._end.sendall(data)

@@ -23,7 +23,7 @@ import backpressure
 import backpressure_lab
 from backpressure_lab.errors import LabError
 from backpressure_lab.sandbox import seccomp, trial, walls
-from backpressure_lab.sandbox.channel import Channel, ChannelError, LateError
+from backpressure_lab.sandbox.channel import Channel, ChannelError, LateError, TooLargeError
 
 _START_SECONDS = 90.0
 _LONGEST_END = 40
@@ -90,8 +90,14 @@ class Nursery:
             self._channel.receive(time.monotonic() + _START_SECONDS)
 
 
+class OrderError(Exception):
+    """What a cell was to be given does not fit into a message; the message says how much it was."""
+
+
 class Cell:
     """One process behind walls, for a job of ours on something of somebody else's.
+
+    Entering it raises `OrderError` where the order is too large, and `NoSandboxError` where the cell does not start.
 
     Args:
         job: ``module:function``; gets the cell's end of the channel, and the order.
@@ -147,6 +153,8 @@ class Cell:
             self._channel.send(self._order, deadline)
             if "locked" not in self._channel.receive(deadline):
                 raise NoSandboxError("The sandbox did not start: its process ended.")
+        except TooLargeError as error:
+            raise OrderError(str(error)) from error
         except ChannelError as error:
             raise NoSandboxError(f"The sandbox did not start: {error}.") from error
 
