@@ -13,7 +13,7 @@ from backpressure.airflow.client import AirflowError
 from backpressure.airflow.upstream import Endpoint
 
 from backpressure_lab.exercises.place import Place
-from backpressure_lab.exercises.staging import sweep
+from backpressure_lab.exercises.staging import TROUBLE, sweep
 
 
 class Api:
@@ -54,13 +54,13 @@ def test_only_what_nobody_owns_any_more_is_removed(tmp_path: Path, owner: list[f
     """With its runs, DAGs, pools and files."""
     place, api = Place(tmp_path / "checks", tmp_path / "submissions", Endpoint("http://none")), Api()
     plan = place.checks / "x__1.json"
-    files = [plan, plan.with_suffix(".py"), place.submissions / "x__1.py"]
+    files = [plan, plan.with_suffix(".py"), plan.with_suffix(TROUBLE), place.submissions / "x__1.py"]
     for path in files:
         path.parent.mkdir(exist_ok=True)
         path.write_text("", encoding="utf-8")
     plan.write_text(json.dumps({"owner": owner, "copies": ["x__1_0"], "pools": {"a": "x__1__a"}}), encoding="utf-8")
     asked: Any = api
     assert sweep(place, asked) == swept
-    assert [path.exists() for path in files] == [not swept] * 3
+    assert [path.exists() for path in files] == [not swept] * 4
     gone = ["x__1_0 check-0 failed", "deleted /dags/x__1_0", "deleted /pools/x__1__a"]
     assert api.done == (gone if swept else [])

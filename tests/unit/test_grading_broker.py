@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,11 +15,13 @@ from backpressure.storage import Argument, MemoryStorage, Operation, Result
 
 from backpressure_lab import manifest
 from backpressure_lab.exercises import catalog
+from backpressure_lab.exercises.place import Place
+from backpressure_lab.exercises.staging import Stage
 from backpressure_lab.grading import staged
 from backpressure_lab.grading.broker import Broker
 from backpressure_lab.grading.staged import SubmissionError
 from backpressure_lab.sandbox import warden
-from backpressure_lab.sandbox.warden import Nursery
+from backpressure_lab.sandbox.warden import NoSandboxError, Nursery
 
 FILES = catalog.find(manifest.load(), "106.4")
 RIGHT = FILES.solution.read_text(encoding="utf-8")
@@ -285,8 +288,34 @@ def test_a_task_that_misbehaves_fails_and_that_is_all(play: Callable[..., Any], 
 
 
 @pytest.mark.slow
+def test_a_task_that_is_given_too_much_fails(play: Callable[..., Any]) -> None:
+    """As by the results of its own tasks before it, which is no trouble of the machine's."""
+    with pytest.raises(SubmissionError, match="it was given too much: a message of"):
+        play(RIGHT, [10**9] * 100_000)
+
+
+@pytest.mark.slow
 def test_a_task_that_does_not_end_is_ended(play: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the time that a task has."""
     monkeypatch.setattr(staged, "CALL_SECONDS", 4.0)
     with pytest.raises(SubmissionError, match="had not ended after 4 s"):
         play(body("while True: pass"))
+
+
+def test_a_task_without_a_sandbox_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails in Airflow, and who watches the run is told that nothing can be said of it."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise NoSandboxError("The sandbox did not start: no answer in time.")
+
+    monkeypatch.setattr(staged, "play", refuse)
+    place = Place(tmp_path / "checks", tmp_path / "submissions", upstream.Endpoint("http://none"))
+    unasked: Any = None
+    stage = Stage(place, unasked, "x__1", (), {}, {})
+    plan = stage.wrapper.with_suffix(".json")
+    plan.parent.mkdir()
+    plan.write_text("{}", encoding="utf-8")
+    assert stage.trouble is None
+    with pytest.raises(NoSandboxError):
+        staged._in_cell(plan, "fetch")()
+    assert stage.trouble == "The sandbox did not start: no answer in time."

@@ -11,6 +11,7 @@ from backpressure import pools
 from backpressure.airflow.client import AirflowError
 from backpressure.airflow.run import EXECUTION_STATES
 
+from backpressure_lab.errors import NotRunningError
 from backpressure_lab.exercises.facts import Facts
 from backpressure_lab.exercises.seen import Load, Seen
 from backpressure_lab.exercises.staging import NOT_FOUND, OVER, Lab, Play, Stage, staged, until
@@ -26,7 +27,7 @@ def watch(lab: Lab, play: Play, facts: Facts, load: Load) -> Seen:
     """Run the submission with this load and tell what was seen; nothing of it is left afterwards.
 
     Raises:
-        NotRunningError: the lab went away, or does not load DAG files.
+        NotRunningError: the lab went away, does not load DAG files, or kept a task from its work.
     """
     with staged(lab, play, facts, load) as stage:
         begun = {lane: _begin(stage, lane, settings) for lane, settings in load.lanes.items()}
@@ -34,6 +35,8 @@ def watch(lab: Lab, play: Play, facts: Facts, load: Load) -> Seen:
         until(lambda: _known(stage), _KNOWN_SECONDS, lab.alive, trouble)
         _trigger(stage, load)
         over = _over(stage, load, lab.alive)
+        if stage.trouble is not None:
+            raise NotRunningError(f"A task could not do its work: {stage.trouble}")
         return _seen(stage, facts, load, begun, over=over)
 
 

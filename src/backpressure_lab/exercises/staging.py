@@ -23,10 +23,12 @@ from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.seen import Load
 from backpressure_lab.files import write_json, write_text
 
-__all__ = ["NOT_FOUND", "OVER", "Lab", "Play", "Stage", "staged", "sweep", "until"]
+__all__ = ["NOT_FOUND", "OVER", "TROUBLE", "Lab", "Play", "Stage", "staged", "sweep", "until"]
 
 OVER = ("success", "failed")
 """The states of a run that has ended."""
+TROUBLE = ".trouble"
+"""Ending of the file beside the one that Airflow loads in which a task notes what the machine kept it from."""
 NOT_FOUND = 404
 _CONFLICT, _SERVER_ERROR = 409, 500
 _END_SECONDS = 30.0
@@ -55,6 +57,13 @@ class Stage:
     def wrapper(self) -> Path:
         """The file that Airflow loads."""
         return self.place.checks / f"{self.token}.py"
+
+    @property
+    def trouble(self) -> str | None:
+        """What kept a task of this check from its work and was not the submission's fault; None where nothing did."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.wrapper.with_suffix(TROUBLE).read_text(encoding="utf-8")
+        return None
 
     def upstream(self, lane: str) -> Upstream:
         """A lane of the simulator, with the right to set it and to read its log."""
@@ -144,6 +153,7 @@ def _clear(stage: Stage) -> None:
     for name in stage.pools.values():
         with contextlib.suppress(AirflowError, LookupError):
             pools.remove(stage.api, name)
+    stage.wrapper.with_suffix(TROUBLE).unlink(missing_ok=True)
     stage.wrapper.with_suffix(".json").unlink(missing_ok=True)
     (stage.place.submissions / stage.wrapper.name).unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backpressure_lab.exercises import submission
+from backpressure_lab.files import write_text
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -56,7 +57,15 @@ def _set(task: Any, settings: Mapping[str, Any], pools: Mapping[str, str]) -> No
 
 def _in_cell(plan_file: Path, task_id: str) -> Callable[..., Any]:
     def run_in_cell(*args: Any, **context: Any) -> Any:
-        return play(json.loads(plan_file.read_text(encoding="utf-8")), task_id, args, context)
+        from backpressure_lab.sandbox.warden import NoSandboxError  # noqa: PLC0415 - as in ``play``
+
+        try:
+            return play(json.loads(plan_file.read_text(encoding="utf-8")), task_id, args, context)
+        except NoSandboxError as error:
+            from backpressure_lab.exercises.staging import TROUBLE  # noqa: PLC0415 - as in ``play``
+
+            write_text(plan_file.with_suffix(TROUBLE), str(error))
+            raise
 
     return run_in_cell
 
@@ -78,14 +87,15 @@ def play(
         nursery: of the cell, where one is at hand: a task has none.
 
     Raises:
-        SubmissionError: it raised something, did not end, or returned what cannot be passed on.
+        SubmissionError: it raised something, did not end, was given too much, or returned what cannot be passed on.
+        NoSandboxError: there was no cell, which is not the submission's fault.
     """
     from backpressure.airflow.connection import storage  # noqa: PLC0415 - the DAG processor needs none of this
     from backpressure.airflow.upstream import Upstream  # noqa: PLC0415 - the same
 
     from backpressure_lab.grading.broker import Broker  # noqa: PLC0415 - the same
     from backpressure_lab.sandbox.channel import LateError  # noqa: PLC0415 - the same
-    from backpressure_lab.sandbox.warden import Cell, EndedError  # noqa: PLC0415 - the same
+    from backpressure_lab.sandbox.warden import Cell, EndedError, OrderError  # noqa: PLC0415 - the same
 
     names = {*_CONTEXT, *plan["names"][task_id]}
     given = {name: _plain(value) for name, value in context.items() if name in names}
@@ -95,6 +105,8 @@ def play(
     try:
         with Cell("backpressure_lab.grading.inside:call", order, CALL_SECONDS, nursery) as cell:
             return _until_done(cell.receive, cell.send, broker.answer)
+    except OrderError as error:
+        raise SubmissionError(f"it was given too much: {error}") from None
     except LateError:
         raise SubmissionError(f"it had not ended after {CALL_SECONDS:g} s") from None
     except EndedError as error:
