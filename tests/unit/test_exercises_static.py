@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+from support.lab import wait_until
 
 from backpressure_lab import manifest
+from backpressure_lab.exercises import facts as telling
 from backpressure_lab.exercises import static
 from backpressure_lab.exercises.catalog import Files
 
@@ -91,6 +96,36 @@ def test_a_file_that_loops_at_import_is_given_up(tmp_path: Path, monkeypatch: py
     _, codes, said = checked(tmp_path, "while True:\n    pass\n")
     assert codes == ["does_not_end"]
     assert "waits or loops at import" in said
+
+
+def test_what_a_file_leaves_running_is_ended_and_not_waited_for(tmp_path: Path) -> None:
+    """A process that it forks holds whatever it was given, and outlives the loading."""
+    note = tmp_path / "pid"
+    fork = (
+        f"import os, time\nif (pid := os.fork()) == 0:\n    time.sleep(600)\nopen({str(note)!r}, 'w').write(str(pid))\n"
+    )
+    begun = time.monotonic()
+    facts, codes, _ = checked(tmp_path, fork + DAG)
+    assert codes == []
+    assert facts is not None
+    assert time.monotonic() - begun < static.SECONDS
+    pid = int(note.read_text(encoding="ascii"))
+    wait_until(lambda: _ended(pid), 20, "what it has forked is ended")
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.parametrize(("platform", "bounded"), [("linux", True), ("darwin", False)])
+def test_memory_is_bounded_where_a_platform_can(platform: str, bounded: bool) -> None:  # noqa: FBT001 - a parameter
+    """MacOS refuses that limit, and no file could be checked there; the others hold everywhere."""
+    limits = telling.limits(platform)
+    assert (resource.RLIMIT_AS in limits) is bounded
+    assert {resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE} <= limits.keys()
 
 
 def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:

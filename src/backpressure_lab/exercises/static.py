@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -117,19 +119,32 @@ def _told(path: Path) -> dict[str, Any]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     places = os.pathsep.join(place for place in sys.path if place)
     command = [sys.executable, "-m", "backpressure_lab.exercises.facts", str(path.resolve())]
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryFile() as answer:
         kept |= {"PYTHONPATH": places, "AIRFLOW_HOME": home, "PYTHONDONTWRITEBYTECODE": "1"}
-        options: dict[str, Any] = {"env": kept, "cwd": home, "start_new_session": True, "timeout": SECONDS}
+        # A file and no pipe: what the submission has forked would keep a pipe open.
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command, env=kept, cwd=home, stdout=answer, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
-            done = subprocess.run(command, capture_output=True, check=False, **options)  # noqa: S603 - our own module
+            code = process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             raise late(path, SECONDS) from None
+        finally:
+            _end(process)
+        answer.seek(0)
+        told = answer.read()
     try:
-        found: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(told)
     except ValueError:
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        raise ended(path, how) from None
+        raise ended(path, f"signal {-code}" if code < 0 else f"exit code {code}") from None
     return loaded(path, found)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process, and what it has left in its session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of those that have ended
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def late(path: Path, seconds: float) -> RefusedError:
