@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backpressure_lab import manifest
 from backpressure_lab.errors import LabError
 from backpressure_lab.exercises import catalog
+from backpressure_lab.exercises.messages import Message
 from backpressure_lab.grading import cohort
+from backpressure_lab.grading.grade import without_running
 
 COURSE = manifest.load()
 EXERCISES = [catalog.find(COURSE, name) for name in ("14.1", "14.2")]
@@ -128,6 +132,79 @@ def test_what_is_no_text_file_gets_a_message(tmp_path: Path, make: object, code:
     assert one.trouble is not None
     assert one.trouble.code == code
     assert part in one.trouble.text
+
+
+@pytest.fixture
+def shut(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of folders and files that nobody may open, whoever runs the test; empty at first."""
+    names: set[str] = set()
+    ordinary = os.open
+
+    def opened(path: Any, *arguments: Any, **options: Any) -> int:
+        if path in names:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return ordinary(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", opened)
+    return names
+
+
+UNREADABLE = ("unreadable", "not gradable")
+
+
+def decided(found: cohort.Cohort) -> dict[tuple[str, str], tuple[str, str]]:
+    """Student and exercise → what is wrong, and the verdict; of those only that get one without being run."""
+    return {
+        (one.student, one.exercise.exercise.id): (grade.code, grade.verdict)
+        for one in found.submissions
+        if (grade := without_running(one))
+    }
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path, shut: set[str]) -> None:
+    """Its student is told why, and has not missed anything; nobody else is concerned."""
+    put(tmp_path, f"ada/{NAME}")
+    put(tmp_path, f"eve/{NAME}")
+    (tmp_path / "cleo").mkdir()
+    shut.add("ada")
+    found = cohort.gather(tmp_path, ONE)
+    assert decided(found) == {("ada", "14.1"): UNREADABLE, ("cleo", "14.1"): ("missing", "missing")}
+    assert found.submissions[0].trouble == Message("unreadable", "ada cannot be read: Permission denied")
+
+
+def test_whose_folder_it_is_is_seen_by_as_much_of_the_template(tmp_path: Path, shut: set[str]) -> None:
+    """A folder above all students may hold anybody's work, one of an exercise only what is for that."""
+    put(tmp_path, "pools-ada/work/14.1.py")
+    put(tmp_path, "pools-ben/work/14.1.py")
+    put(tmp_path, "other-eve/14.1.py")
+    shut |= {"pools-ada", "other-eve"}
+    found = cohort.gather(tmp_path, ONE, "pools-{student}/work/{exercise}.py")
+    assert decided(found) == {("ada", "14.1"): UNREADABLE}
+    assert found.left_out == ("other-eve cannot be read: Permission denied",)
+
+    shut.clear()
+    shut.add("work")
+    roster = put(tmp_path, "class.txt", "ada\nben\n")
+    assert set(decided(cohort.gather(tmp_path, ONE, "{any}/work/{student}/{exercise}.py", roster)).values()) == {
+        UNREADABLE
+    }
+    per_exercise = tmp_path / "by exercise"
+    put(per_exercise, "14.1/ada.py")
+    put(per_exercise, "14.2/ben.py")
+    shut |= {"14.1"}
+    found = cohort.gather(per_exercise, EXERCISES, "{exercise}/{student}.py", roster)
+    assert decided(found) == {
+        ("ada", "14.1"): UNREADABLE,
+        ("ben", "14.1"): UNREADABLE,
+        ("ada", "14.2"): ("missing", "missing"),
+    }
+
+
+def test_a_file_that_cannot_be_read_is_not_a_wrong_one(tmp_path: Path, shut: set[str]) -> None:
+    """As where a folder may be listed and nothing in it be opened."""
+    put(tmp_path, f"ada/{NAME}")
+    shut.add(NAME)
+    assert decided(cohort.gather(tmp_path, ONE)) == {("ada", "14.1"): UNREADABLE}
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b"a\x1b[31m", "a\u202eb".encode(), b"x" * 100])

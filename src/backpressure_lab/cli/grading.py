@@ -24,6 +24,7 @@ from backpressure_lab.grading.grade import Grade
 from backpressure_lab.grading.gradebook import Gradebook
 from backpressure_lab.grading.grader import AT_ONCE, Grader
 from backpressure_lab.grading.store import Store
+from backpressure_lab.grading.template import TEMPLATE
 from backpressure_lab.sandbox import warden
 from backpressure_lab.stack import lab
 from backpressure_lab.stack.context import Context
@@ -39,7 +40,7 @@ class Asked:
     """What of the folder is graded, and how."""
 
     exercises: tuple[str, ...] = ()
-    template: str = cohort.TEMPLATE
+    template: str = TEMPLATE
     students: Path | None = None
     at_once: int = AT_ONCE
     seed: int | None = None

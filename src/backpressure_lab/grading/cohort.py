@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backpressure_lab.errors import LabError
 from backpressure_lab.exercises.catalog import Files
 from backpressure_lab.exercises.messages import Message
+from backpressure_lab.grading.template import LONGEST_NAME, TEMPLATE, Closed, called, closed, is_name, pattern, shown
 
-TEMPLATE = "{student}/{exercise}.py"
 LARGEST = 1 << 18
 """Bytes of a file that is still read."""
 _MOST_FILES = 50_000
-_LONGEST_NAME = 80
 _SKIPPED = {".git", "__pycache__", ".venv", "node_modules"}
 
 
@@ -59,44 +58,43 @@ def gather(folder: Path, exercises: Sequence[Files], template: str = TEMPLATE, s
     Raises:
         LabError: the folder, the template or the list of students cannot be used.
     """
-    pattern = _pattern(template, exercises)
+    wanted = pattern(template, exercises)
     roster = _roster(students) if students else []
     found: dict[tuple[str, str], list[Submission]] = {}
     left_out: list[str] = []
     names = dict.fromkeys(roster)
-    for path, handle in _files(folder):
-        match = pattern.fullmatch(path)
+    refused: list[tuple[str, str]] = []
+    for path, handle in _files(folder, refused):
+        match = wanted.fullmatch(path)
         if match is None:
             if path.endswith(".py"):
                 left_out.append(f"{shown(path)}: its path names no student and exercise as {template} does")
             continue
         student = match["student"].strip()
-        if not _is_name(student):
+        if not is_name(student):
             left_out.append(f"{shown(path)}: {shown(student)!r} is no student's name")
             continue
-        exercise = next(one for one in exercises if match["exercise"] in (one.exercise.id, one.dag_id))
+        exercise = called(match["exercise"], exercises)
         names[student] = None
         found.setdefault((student, exercise.dag_id), []).append(_read(student, exercise, path, handle))
+    hiding: list[Closed] = []
+    for path, why in refused:
+        place = closed(path, why, template, exercises)
+        if place is None:
+            left_out.append(f"{shown(path)} cannot be read: {why}")
+        else:
+            hiding.append(place)
+            names |= {place.student: None} if place.student else {}
     if template.startswith("{student}/"):
-        names |= dict.fromkeys(name for name in _folders(folder) if _is_name(name))
+        names |= dict.fromkeys(name for name in _folders(folder) if is_name(name))
     if not names:
         raise LabError(f"{folder} holds no file called like {template}.\nSay how they are called: --template '…'")
     every = [
-        _one(found.get((student, exercise.dag_id), []), student, exercise)
+        _one(found.get((student, exercise.dag_id), []), student, exercise, hiding)
         for student in sorted(names)
         for exercise in exercises
     ]
     return Cohort(tuple(_unlike(every)), tuple(sorted(left_out)))
-
-
-def _pattern(template: str, exercises: Sequence[Files]) -> re.Pattern[str]:
-    for part in ("{student}", "{exercise}"):
-        if template.count(part) != 1:
-            raise LabError(f"The template {template!r} must have {part} once, such as {TEMPLATE}.")
-    ids = "|".join(re.escape(name) for one in exercises for name in (one.dag_id, one.exercise.id))
-    parts = {"{student}": "(?P<student>[^/]+?)", "{exercise}": f"(?P<exercise>{ids})", "{any}": "[^/]*"}
-    pieces = re.split(r"(\{student\}|\{exercise\}|\{any\})", template)
-    return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces))
 
 
 def _roster(path: Path) -> list[str]:
@@ -106,8 +104,8 @@ def _roster(path: Path) -> list[str]:
         raise LabError(f"{path} cannot be read: {error}.\nIt should hold a student's name a line, in UTF-8.") from error
     names = [line for line in lines if line and not line.startswith("#")]
     for number, line in enumerate(lines, 1):
-        if line and not _is_name(line):
-            raise LabError(f"{path}, line {number}: {shown(line)!r} is no name; up to {_LONGEST_NAME} characters are.")
+        if line and not is_name(line):
+            raise LabError(f"{path}, line {number}: {shown(line)!r} is no name; up to {LONGEST_NAME} characters are.")
         if line in lines[: number - 1] and line:
             raise LabError(f"{path}, line {number}: {line} is listed twice.\nGive each student a name of their own.")
     if not names:
@@ -118,8 +116,11 @@ def _roster(path: Path) -> list[str]:
 Opened = tuple[str, int]  # a name, and the folder that it is in
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Opened]]:
-    """All paths below the folder but those of folders that hold others; nothing is followed."""
+def _files(folder: Path, refused: list[tuple[str, str]]) -> Iterator[tuple[str, Opened]]:
+    """All paths below the folder but those of folders that hold others; nothing is followed.
+
+    A folder that cannot be read is put into ``refused``, with the reason: it may hold somebody's work.
+    """
     if not folder.is_dir():
         raise LabError(f"{folder} is no folder.\nGive the folder that the submissions are in.")
     count = 0
@@ -130,7 +131,19 @@ def _files(folder: Path) -> Iterator[tuple[str, Opened]]:
             count += 1
             if count > _MOST_FILES:
                 raise LabError(f"{folder} holds more than {_MOST_FILES} files.\nGive the submissions' own folder.")
-            yield (name if near == "." else f"{near}/{name}"), (name, handle)
+            path = name if near == "." else f"{near}/{name}"
+            if name in folders and (why := _refused(name, handle)):
+                refused.append((path, why))
+            yield path, (name, handle)
+
+
+def _refused(name: str, folder: int) -> str | None:
+    """Why a folder cannot be read; None where it can, or is a link."""
+    try:
+        os.close(os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder))
+    except OSError as error:
+        return None if error.errno in (errno.ELOOP, errno.ENOTDIR) else error.strerror
+    return None
 
 
 def _folders(folder: Path) -> list[str]:
@@ -144,9 +157,9 @@ def _read(student: str, exercise: Files, path: str, place: Opened) -> Submission
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError as error:
-        if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        if error.errno == errno.ELOOP:
             return _troubled(empty, "symbolic_link", "is a symbolic link, which is not followed")
-        return _troubled(empty, "no_file", f"cannot be read: {error.strerror}")
+        return _troubled(empty, "unreadable", f"cannot be read: {error.strerror}")
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
@@ -166,8 +179,11 @@ def _troubled(submission: Submission, code: str, why: str) -> Submission:
     return replace(submission, trouble=Message(code, f"{shown(submission.name)} {why}"))
 
 
-def _one(found: Sequence[Submission], student: str, exercise: Files) -> Submission:
+def _one(found: Sequence[Submission], student: str, exercise: Files, hiding: Sequence[Closed]) -> Submission:
     if not found:
+        for place in hiding:
+            if place.may_hold(student, exercise):
+                return Submission(student, exercise, trouble=Message("unreadable", place.text))
         text = f"nothing was handed in for {exercise.exercise.id}"
         return Submission(student, exercise, trouble=Message("missing", text))
     if len(found) > 1:
@@ -193,21 +209,3 @@ def _unlike(submissions: Sequence[Submission]) -> Iterator[Submission]:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
-
-
-def _is_name(name: str) -> bool:
-    return bool(name.strip()) and len(name) <= _LONGEST_NAME and name.isprintable() and not name.startswith(".")
-
-
-def shown(text: str) -> str:
-    """A name of somebody else's as it can be shown: on one line, and not endless."""
-    plain = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
-    return plain if len(plain) <= 2 * _LONGEST_NAME else plain[: 2 * _LONGEST_NAME] + "…"
-
-
-def by_student(submissions: Sequence[Submission]) -> Mapping[str, list[Submission]]:
-    """The submissions of each student."""
-    every: dict[str, list[Submission]] = {}
-    for one in submissions:
-        every.setdefault(one.student, []).append(one)
-    return every

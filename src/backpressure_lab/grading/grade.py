@@ -12,7 +12,7 @@ from backpressure_lab.grading.cohort import Submission
 Verdict = Literal["pass", "fail", "not gradable", "missing", "not measured"]
 Tier = Literal["none", "static", "live"]
 # A submission of which nobody can say whether it is right: it is not wrong, either.
-_UNDECIDED = ("symbolic_link", "duplicate", "duplicate_student", "needs_trust")
+_UNDECIDED = ("symbolic_link", "duplicate", "duplicate_student", "unreadable", "needs_trust")
 
 
 @dataclass(frozen=True)
