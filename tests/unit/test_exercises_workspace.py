@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +13,9 @@ from backpressure_lab import manifest
 from backpressure_lab.cli import exercises as commands
 from backpressure_lab.errors import LabError
 from backpressure_lab.exercises import catalog, workspace
+from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.progress import Progress, Step
+from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 
 FILES = catalog.find(manifest.load(), "14.1")
@@ -117,6 +120,20 @@ def test_a_check_that_ends_before_the_run_is_counted(work: Path, capsys: pytest.
     assert commands.check("14.1", file=target, as_json=False) == 1
     assert "in line 1: with DAG(:" in " ".join(capsys.readouterr().out.split())
     assert Progress(work)["14.1"].checks == 1
+
+
+def test_a_check_here_removes_what_killed_ones_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none elsewhere, where another machine's check may run: whether its process lives cannot be seen from here."""
+    here, elsewhere, unasked = object(), object(), cast("Any", object())
+    swept: list[object] = []
+    monkeypatch.setattr(Context, "load", lambda _layout: unasked)
+    monkeypatch.setattr(Place, "here", lambda _context: here)
+    monkeypatch.setattr(Place, "elsewhere", lambda _layout: elsewhere)
+    monkeypatch.setattr(commands, "sweep", lambda place, _api: swept.append(place))
+    assert commands._place(unasked, "http://elsewhere", unasked) is elsewhere
+    assert swept == []
+    assert commands._place(unasked, None, unasked) is here
+    assert swept == [here]
 
 
 def test_an_unknown_exercise_names_those_that_there_are(work: Path) -> None:

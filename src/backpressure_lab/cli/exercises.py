@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from backpressure.airflow.client import AirflowClient
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.text import Text
@@ -15,7 +16,7 @@ from backpressure_lab.exercises import authoring, catalog, verdict, workspace
 from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.predictions import Predictions
 from backpressure_lab.exercises.progress import Progress
-from backpressure_lab.exercises.staging import Lab
+from backpressure_lab.exercises.staging import Lab, sweep
 from backpressure_lab.files import write_text
 from backpressure_lab.render.seen import page
 from backpressure_lab.stack.context import Context
@@ -43,7 +44,7 @@ def check(ref: str, *, file: Path | None, as_json: bool, url: str | None = None)
     facts, found = verdict.first_tier(files, path)
     if facts is not None and not found.messages:
         with session.opened(layout, url, quiet=as_json) as airflow:
-            place = Place.here(Context.load(layout)) if url is None else Place.elsewhere(layout)
+            place = _place(layout, url, airflow.api)
             running = Lab(place, airflow.api, airflow.alive)
             with console.status(f"{files.exercise.id}: your DAG runs on a live scheduler"):
                 found = verdict.second_tier(files, path, facts, running)
@@ -60,6 +61,15 @@ def check(ref: str, *, file: Path | None, as_json: bool, url: str | None = None)
         if found.seen and (said := Predictions(layout.work).reveal(files.exercise.id, found.seen.records)):
             console.print(said)
     return found.code
+
+
+def _place(layout: Layout, url: str | None, api: AirflowClient) -> Place:
+    """Where to check; in this checkout's lab without what checks have left that were killed."""
+    if url is not None:
+        return Place.elsewhere(layout)  # others may check there, whose processes are not on this machine
+    place = Place.here(Context.load(layout))
+    sweep(place, api)
+    return place
 
 
 def _show(console: Console, files: catalog.Files, found: verdict.Verdict, records: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -76,6 +77,10 @@ def test(arguments: list[str], *, fast: bool, full: bool) -> int:
         live = [f"--junitxml={Layout.of().home / LIVE_REPORT}"] if full else ["--rotate"]
         runs = [["-m", "not live", *_ON_ALL_CORES], ["-m", "live", *live]]
     root = Layout.of().root
+    # Whoever is interrupted kills what it waits for, and killed tests take no lab down: only Ctrl-C reaches them, too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.default_int_handler:
+            signal.signal(number, signal.SIG_DFL)
     codes = [subprocess.run([sys.executable, "-m", "pytest", *run], cwd=root, check=False).returncode for run in runs]
     return next((code for code in codes if code), 0)
 
