@@ -223,6 +223,23 @@ def test_an_item_and_its_effect_are_committed_together(
     assert log.count() == (0, 0, 2)
 
 
+def test_a_lapsed_claim_on_what_was_taken_is_not_confirmed(
+    manual_postgres_storage: PostgresStorage, postgres: PostgresServer
+) -> None:
+    """Whoever claimed an item that somebody else took after the lease is told so, and does not count it as done."""
+    log = ShedLog("orders", manual_postgres_storage)
+    log.record("a")
+
+    def outlive_the_lease(item: ShedItem) -> None:
+        clock_of(manual_postgres_storage).advance(60)
+        with psycopg2.connect(postgres.dsn()) as connection, connection.cursor() as cursor:
+            assert keys(log.take(cursor)) == [item.key]
+        connection.close()
+
+    assert log.replay(outlive_the_lease, lease=60) == 0
+    assert log.count() == (0, 0, 1)
+
+
 def test_only_a_database_has_transactions() -> None:
     """Memory has none to take an item in."""
     with pytest.raises(ValueError, match="storage must be a PostgresStorage"):

@@ -130,7 +130,8 @@ RETURNS TABLE (
             AND s.expires > {schema}.now_ns()
         ORDER BY s.priority DESC, s.shed_at, s.item LIMIT p_most FOR NO KEY UPDATE SKIP LOCKED
     ), replayed AS (
-        UPDATE {schema}.shed s SET replayed_at = {schema}.now_ns(), tries = s.tries + 1
+        -- A claim that had lapsed must not be confirmed afterwards: this item was done by somebody else.
+        UPDATE {schema}.shed s SET replayed_at = {schema}.now_ns(), tries = s.tries + 1, claim = 0, claim_ends = 0
         FROM chosen c WHERE s.key = c.key AND s.item = c.item RETURNING s.*
     )
     SELECT r.item, r.priority, r.waited, r.reason, r.payload, r.shed_at, r.tries FROM replayed r
