@@ -20,7 +20,7 @@ from backpressure.adaptive import (
 from backpressure.adaptive.events import LimitRevised
 from backpressure.adaptive.transitions import COUNT, READ, REVISE, SAMPLE
 from backpressure.clock import ManualClock
-from backpressure.errors import BulkheadFullError
+from backpressure.errors import BulkheadFullError, StorageUnavailableError
 from backpressure.events import Event
 from backpressure.retry import seeded
 from backpressure.storage import MemoryStorage, PostgresStorage, Storage
@@ -323,6 +323,25 @@ def test_throttle_works_in_coroutines(storage: Storage) -> None:
             await throttle.ask_async()
 
     asyncio.run(main())
+
+
+class OnceAsked(MemoryStorage):
+    """A storage that goes away after it was asked once."""
+
+    def run(self, *arguments: Any, **options: Any) -> Any:
+        """Answer the first time."""
+        if len(self):
+            raise StorageUnavailableError("gone")
+        return super().run(*arguments, **options)
+
+
+def test_throttle_returns_what_it_can_not_count(caplog: pytest.LogCaptureFixture) -> None:
+    """A call that was accepted keeps its result when the storage goes away meanwhile, and the log says so."""
+    throttle = AcceptanceThrottle("partner_x", OnceAsked(ManualClock()))
+    assert throttle.call(divmod, 7, 2) == (3, 1)
+    assert "'partner_x': an accepted call could not be counted: gone" in caplog.text
+    with pytest.raises(StorageUnavailableError):
+        throttle.call(divmod, 7, 2)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 from backpressure.adaptive.transitions import COUNT
 from backpressure.checks import check_name, check_number, check_seconds
 from backpressure.clock import NANOSECONDS
-from backpressure.errors import RejectedError
+from backpressure.errors import RejectedError, StorageError
 from backpressure.storage.protocol import Storage
 
 P = ParamSpec("P")
@@ -77,22 +77,38 @@ class AcceptanceThrottle:
 
         Raises:
             ThrottledError: It should not be sent.
+            StorageError: The storage could not be asked.
         """
         self._judge(*self.storage.run(COUNT, (self.name,), 1, 0, self._window_ns))
 
     def accepted(self) -> None:
-        """The other side took the request, whatever its answer: it was not refused for overload."""
+        """The other side took the request, whatever its answer: it was not refused for overload.
+
+        Raises:
+            StorageError: The storage could not be told.
+        """
         self.storage.run(COUNT, (self.name,), 0, 1, self._window_ns)
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function unless it is dropped; whatever it raises means that it was not accepted.
 
+        A result that was accepted and can't be counted is returned all the same, and the log says so.
+
         Raises:
             ThrottledError: It was dropped.
+            StorageError: The storage could not be asked before the call.
         """
         self.ask()
         value = function(*args, **kwargs)
-        self.accepted()
+        try:
+            self.accepted()
+        except StorageError as error:
+            import logging  # noqa: PLC0415 - slow to import, and rarely needed
+
+            # The call is done: its result must not be lost for want of a count.
+            logging.getLogger("backpressure.adaptive").warning(
+                "throttle %r: an accepted call could not be counted: %s", self.name, error
+            )
         return value
 
     async def ask_async(self) -> None:
