@@ -118,7 +118,7 @@ def test_becomes_what_libpq_takes() -> None:
         port=5433,
         login="us er",
         password="p'w\\",
-        extra='{"sslmode": "require", "cursor": "dictcursor", "keepalives_idle": 30}',
+        extra='{"sslmode": "require", "cursor": "dictcursor", "keepalives_idle": 30, "tcp_user_timeout": 9000}',
     )
     assert parse_dsn(dsn(connection)) == {
         "host": "/tmp/a folder",  # noqa: S108 - the same
@@ -128,6 +128,7 @@ def test_becomes_what_libpq_takes() -> None:
         "password": "p'w\\",
         "sslmode": "require",
         "keepalives_idle": "30",
+        "tcp_user_timeout": "9000",
     }
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
+import socket
+import socketserver
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -51,7 +55,8 @@ def _sessions(server: PostgresServer, application: str) -> int:
     ("arguments", "message"),
     [
         ({"dsn": ""}, "dsn must be a PostgreSQL connection string or URI, not ''"),
-        ({"dsn": None}, "dsn must be .* not None"),
+        ({"dsn": None}, "dsn must be .* not NoneType"),
+        ({"dsn": b"password=geheim"}, "dsn must be .* not bytes"),
         ({"schema": ""}, "schema must be a name of 1 to 63 bytes, not ''"),
         ({"schema": "é" * 32}, "schema must be a name of 1 to 63 bytes"),
         ({"timeout": 0}, "timeout must be a positive number of seconds, not 0"),
@@ -103,6 +108,31 @@ def test_errors_keep_passwords_to_themselves() -> None:
     with pytest.raises(StorageUnavailableError) as caught:
         storage.run(*TAKE)
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:50%geheim@127.0.0.1:1/d",
+        "postgresql://u:ge@heim@127.0.0.1:1/d",
+        "postgresql://u:geheim/x@127.0.0.1:1/d",
+        "postgresql://u:x/geheim@127.0.0.1:1/d",
+        "postgresql://u:x@127.0.0.1:1/d?geheim",
+        "host=127.0.0.1 port=1 password=my geheim dbname=d",
+        "host=127.0.0.1 port=1 password=my geheim=x dbname=d",
+        "password='geheim host=127.0.0.1",
+        "geheim",
+    ],
+)
+def test_a_malformed_dsn_keeps_its_password_to_itself(dsn: str) -> None:
+    """Neither the error nor what a traceback shows with it repeats a dsn that libpq can't read, or reads amiss."""
+    storage = PostgresStorage(dsn, timeout=0.1)
+    for ask in (lambda: storage.run(*TAKE), lambda: storage.install(FEATURE, timeout=0.1)):
+        with pytest.raises((ValueError, StorageError)) as caught:
+            ask()
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "heim" not in shown.replace(dsn, "")
+        assert "%40 for @" in str(caught.value)
 
 
 @pytest.mark.parametrize(("user", "dbname"), [("nobody_such", "postgres"), ("postgres", "no_such_db")])
@@ -535,6 +565,106 @@ def test_a_wrong_password_is_said_to_be_wrong(server: PostgresServer) -> None:
     good = PostgresStorage(f"{dsn} password=right", schema="locked", timeout=20)
     assert good.run(*TAKE)[0] is True
     good.close()
+
+
+@contextlib.contextmanager
+def _says_at_the_start(severity: str, code: str, message: str) -> Iterator[str]:
+    """Connection string of a server that answers every start with an error."""
+    fields = b"".join(
+        letter + text.encode() + b"\0" for letter, text in ((b"S", severity), (b"C", code), (b"M", message))
+    )
+    answer = b"E" + (len(fields) + 5).to_bytes(4, "big") + fields + b"\0"
+
+    class Refuses(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            size = int.from_bytes(self.request.recv(4, socket.MSG_WAITALL), "big")
+            self.request.recv(size - 4, socket.MSG_WAITALL)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refuses) as fake:
+        thread = threading.Thread(target=fake.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"host=127.0.0.1 port={fake.server_address[1]} user=u dbname=d sslmode=disable gssencmode=disable"
+        finally:
+            fake.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("severity", "code", "message"),
+    [
+        ("FATAL", "28000", 'pg_hba.conf rejects connection for host "10.0.0.1", user "u", database "d", no encryption'),
+        ("FATAL", "08P01", "no such database: d"),
+        ("ERROR", "08P01", "no such database: d"),
+        ("ERROR", "08P01", "no such user: u"),
+        ("ERROR", "08P01", "auth failed"),
+        ("FATAL", "08P01", "login rejected"),
+    ],
+)
+def test_a_refusal_is_no_outage(severity: str, code: str, message: str) -> None:
+    """What rules or a pooler refuse at the start is not waited for, and no limiter fails open for it."""
+    with _says_at_the_start(severity, code, message) as dsn:
+        limiter = RateLimiter("x", Rate(1, 1.0), PostgresStorage(dsn, timeout=20), fail_open=True)
+        with _raises_within(0.0, StorageAccessError, re.escape(message)):
+            limiter.try_acquire()
+
+
+@pytest.mark.parametrize("message", ["the database system is starting up", "sorry, too many clients already"])
+def test_what_passes_is_no_refusal(message: str) -> None:
+    """A server that starts or is full is waited for, to the end of the time."""
+    with (
+        _says_at_the_start("FATAL", "57P03", message) as dsn,
+        _raises_within(0.3, StorageUnavailableError, message),
+    ):
+        PostgresStorage(dsn, timeout=0.3).run(*TAKE)
+
+
+def test_only_failures_of_connections_close_the_others(
+    postgres: PostgresServer, postgres_storage: PostgresStorage
+) -> None:
+    """A lock that is not available is tried for again on the sessions that there are; an ended session ends them."""
+    dsn = f"{postgres.dsn()} application_name=kept"
+    storage = PostgresStorage(dsn, schema=postgres_storage.schema, timeout=20, max_connections=3)
+    storage.run(*TAKE)
+    deadline = time.monotonic() + 10
+    lent = [_connection.drive(storage._pool.borrow(deadline)) for _ in range(3)]
+    for session in lent:
+        _connection.drive(session.execute("SET lock_timeout = '10ms'", deadline))
+        storage._pool.give_back(session)
+    with psycopg2.connect(postgres.dsn()) as holder, holder.cursor() as cursor:
+        cursor.execute(f"LOCK {storage.schema}.limiter IN ACCESS EXCLUSIVE MODE")
+        release = threading.Timer(0.3, holder.rollback)
+        release.start()
+        assert len(storage.run(*TAKE)) == 3
+        release.join()
+    holder.close()
+    assert sorted(map(id, storage._pool._idle)) == sorted(map(id, lent))
+    postgres.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kept'")
+    assert len(storage.run(*TAKE)) == 3
+    assert not {*map(id, storage._pool._idle)} & {*map(id, lent)}
+    storage.close()
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_statement_without_an_answer_closes_the_others(
+    postgres: PostgresServer, postgres_storage: PostgresStorage, *, warm: bool
+) -> None:
+    """One caller waits in vain on a session that went silent; the others of its time are not tried after it."""
+    storage = PostgresStorage(postgres.dsn(), schema=postgres_storage.schema, max_connections=2)
+    for _ in range(3 if warm else 1):
+        storage.run(*TAKE)
+    deadline = time.monotonic() + 10
+    for session in [_connection.drive(storage._pool.borrow(deadline)) for _ in range(2)][::-1]:
+        storage._pool.give_back(session)
+    with psycopg2.connect(postgres.dsn()) as holder, holder.cursor() as cursor:
+        cursor.execute(f"LOCK {storage.schema}.limiter IN ACCESS EXCLUSIVE MODE")
+        with _raises_within(0.2, StorageUnavailableError, "within 0.2 s"):
+            storage.run(*TAKE, timeout=0.2)
+        assert storage._pool._idle == []
+    holder.close()
+    assert len(storage.run(*TAKE)) == 3
+    storage.close()
 
 
 def test_too_many_connections_pass(server: PostgresServer) -> None:

@@ -35,6 +35,7 @@ _LIBPQ_EXTRAS = (
     "sslmode",
     "sslrootcert",
     "target_session_attrs",
+    "tcp_user_timeout",
 )
 """Of a connection's extras, those that are libpq's own; Airflow's hooks have others, which libpq would refuse."""
 

@@ -63,7 +63,9 @@ class PostgresStorage:
         self, dsn: str, *, schema: str = "backpressure", timeout: float = DEFAULT_TIMEOUT, max_connections: int = 4
     ) -> None:
         if not isinstance(dsn, str) or not dsn.strip():
-            raise ValueError(f"dsn must be a PostgreSQL connection string or URI, not {dsn!r}")
+            # Bytes may be a dsn, too, with a password in it.
+            shown = repr(dsn) if isinstance(dsn, str) else type(dsn).__name__
+            raise ValueError(f"dsn must be a PostgreSQL connection string or URI, not {shown}")
         if not isinstance(schema, str) or not schema or "\0" in schema or len(schema.encode()) > LONGEST_NAME:
             raise ValueError(f"schema must be a name of 1 to {LONGEST_NAME} bytes, not {schema!r}")
         if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
@@ -108,6 +110,7 @@ class PostgresStorage:
             # Without its traceback, which would keep this frame, and with it the storage's connections.
             failure = error.with_traceback(None)
         except DeadlineError as late:
+            self._pool.discard_idle()
             raise self._unavailable(self._call(operation, keys, arguments, timeout)) from late
         else:
             assert row is not None, "a function returns one row"
@@ -141,7 +144,7 @@ class PostgresStorage:
             except DeadlineError as late:
                 raise _failures.unavailable(self._dsn, seconds, None) from late
             except psycopg2.Error as error:
-                raise _failures.typed(self._dsn, error) from error
+                raise _failures.typed(self._dsn, error) from _failures.cause(self._dsn, error)
 
     def close(self) -> None:
         """Close the connections that are not in use; the next operation opens one again."""
@@ -174,12 +177,13 @@ class PostgresStorage:
                     yield from self._install(call.operation.feature, call.deadline)
                     installed = True
                 elif _failures.is_passing(failure):
-                    # Connections of before a restart are all broken; the first new one is tried at once.
-                    self._pool.discard_idle()
+                    if _failures.is_of_the_connection(failure):
+                        # Connections of before a restart are all broken; the first new one is tried at once.
+                        self._pool.discard_idle()
                     yield from pause(delay, call.deadline)
                     delay = min(2 * delay or FIRST_PAUSE, LONGEST_PAUSE)
                 else:
-                    raise _failures.typed(self._dsn, failure) from failure
+                    raise _failures.typed(self._dsn, failure) from _failures.cause(self._dsn, failure)
                 return (yield from self._attempt(call))
             except psycopg2.Error as error:
                 failure = error.with_traceback(None)
@@ -200,6 +204,10 @@ class PostgresStorage:
                 session.sweep_after = Session.SWEEP_EVERY
                 with contextlib.suppress(psycopg2.Error, DeadlineError):
                     yield from session.execute(self._sweep(call.operation.feature), call.deadline)
+        except DeadlineError:
+            # A network that went away without a word would cost one caller its time for each of the others.
+            self._pool.discard_idle()
+            raise
         finally:
             self._pool.give_back(session)
         return row
