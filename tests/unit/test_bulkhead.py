@@ -282,6 +282,37 @@ def test_everything_is_told() -> None:
     ]
 
 
+def test_a_lease_that_ran_out_unnoticed_is_told(storage: Storage) -> None:
+    """A holder that stalled beyond its lease and leaves before anything was renewed learns that it was lost, once."""
+    heard: list[Any] = []
+    bulkhead = Bulkhead("b", 1, storage, lease=5.0, listeners=[heard.append])
+    with bulkhead.acquire() as lease:
+        storage.clock.advance(6.0)  # type: ignore[attr-defined]
+    assert lease.lost
+    assert lease.release() is False
+    assert [type(event) for event in heard] == [PermitGranted, LeaseLost]
+
+    async def stall() -> None:
+        async with await bulkhead.acquire_async() as lease:
+            storage.clock.advance(6.0)  # type: ignore[attr-defined]
+        assert lease.lost
+
+    asyncio.run(stall())
+    assert [type(event) for event in heard[2:]] == [PermitGranted, LeaseLost]
+
+
+def test_a_lease_that_was_released_is_not_lost(storage: Storage) -> None:
+    """Given back within its time it was not lost, however late anybody asks."""
+    heard: list[Any] = []
+    bulkhead = Bulkhead("b", 1, storage, lease=5.0, listeners=[heard.append])
+    lease = bulkhead.acquire()
+    assert lease.release() is True
+    storage.clock.advance(6.0)  # type: ignore[attr-defined]
+    assert lease.release() is False
+    assert not lease.lost
+    assert [type(event) for event in heard] == [PermitGranted, PermitReleased]
+
+
 def test_a_block_outlives_a_storage_that_went_away() -> None:
     """If the storage can't be told that the block ended, the block's own result stands; the lease will end."""
 

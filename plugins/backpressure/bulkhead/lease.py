@@ -77,14 +77,21 @@ class Lease:
         Raises:
             StorageError: the storage could not be asked; the permit is free when the lease ends.
         """
-        self._over.set()
-        return self._given_back(self._bulkhead.storage.run(RELEASE, self._bulkhead.keys, self.token)[0])
+        ran_out, held = self._end(), False
+        try:
+            held = self._bulkhead.storage.run(RELEASE, self._bulkhead.keys, self.token)[0]
+        finally:
+            self._given_back(held, ran_out)
+        return held
 
     async def release_async(self) -> bool:
         """Give it back, without blocking the event loop."""
-        self._over.set()
-        row = await self._bulkhead.storage.run_async(RELEASE, self._bulkhead.keys, self.token)
-        return self._given_back(row[0])
+        ran_out, held = self._end(), False
+        try:
+            held = (await self._bulkhead.storage.run_async(RELEASE, self._bulkhead.keys, self.token))[0]
+        finally:
+            self._given_back(held, ran_out)
+        return held
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._renew_on, name=f"lease of {self._bulkhead.name}", daemon=True)
@@ -94,7 +101,6 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
         try:
             self.release()
         except StorageError:
@@ -145,13 +151,24 @@ class Lease:
         if held:
             # From before the question: the storage's lease ends later than this.
             self._ends = asked_ns + self._bulkhead.lease_ns
-        elif not self._told_lost and not self._over.is_set():
-            self._told_lost = True
-            self._bulkhead.tell_lost(self.cost)
+        elif not self._over.is_set():
+            self._lose()
         return held
 
-    def _given_back(self, held: bool) -> bool:  # noqa: FBT001 - a storage's answer
+    def _end(self) -> bool:
+        """Renew no more; whether the time was over by this process's own clock, maybe unnoticed until now."""
+        ran_out = self.lost
+        self._over.set()
+        return ran_out
+
+    def _given_back(self, held: bool, ran_out: bool) -> None:  # noqa: FBT001 - a storage's answer
         if held:
             seconds = (self._bulkhead.storage.clock.monotonic_ns() - self._since) / NANOSECONDS
             self._bulkhead.tell_released(self.cost, seconds)
-        return held
+        elif ran_out:
+            self._lose()
+
+    def _lose(self) -> None:
+        if not self._told_lost:
+            self._told_lost = True
+            self._bulkhead.tell_lost(self.cost)
