@@ -88,6 +88,23 @@ def test_without_its_storage_a_limiter_lets_nobody_through() -> None:
         asyncio.run(limiter.try_acquire_async())
 
 
+def test_a_response_is_not_lost_to_a_storage_that_went_away() -> None:
+    """What a server says can't be adopted without a storage: told to fail open that is an event, else an error."""
+    heard: list[Event] = []
+    limiter = RateLimiter("x", Rate(1, 10.0), Away(AWAY), fail_open=True, listeners=[heard.append])
+    said = limiter.adopt({"Retry-After": "30"})
+    assert said is not None
+    assert said.retry_after == 30
+    assert asyncio.run(limiter.adopt_async({"Retry-After": "30"})) == said
+    assert heard == [FailedOpen("x", AWAY)] * 2
+    strict = RateLimiter("x", Rate(1, 10.0), Away(AWAY), listeners=[heard.append])
+    with pytest.raises(StorageUnavailableError):
+        strict.adopt({"Retry-After": "30"})
+    with pytest.raises(StorageAccessError):
+        RateLimiter("x", Rate(1, 10.0), Away(StorageAccessError("no")), fail_open=True).adopt({"Retry-After": "30"})
+    assert len(heard) == 2
+
+
 def test_told_to_fail_open_it_lets_everybody_through() -> None:
     """With `fail_open` every call passes while the storage is away, and listeners hear of each."""
     heard: list[Event] = []

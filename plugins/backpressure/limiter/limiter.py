@@ -64,17 +64,20 @@ class RateLimiter(Limiter):
 
         Returns:
             What was read, or None.
+
+        Raises:
+            StorageError: the storage could not be told; with `fail_open`, not for being away.
         """
         said, arguments = self._said(headers, now)
-        if arguments is not None:
-            self.storage.run(ADOPT, self._keys, *arguments)
+        if said is not None and arguments is not None and self._ask((ADOPT, arguments)):
+            self._adopted(said)
         return said
 
     async def adopt_async(self, headers: Mapping[str, str], now: float | None = None) -> "ServerLimit | None":
         """Take over what a server says, without blocking the event loop; see `adopt`."""
         said, arguments = self._said(headers, now)
-        if arguments is not None:
-            await self.storage.run_async(ADOPT, self._keys, *arguments)
+        if said is not None and arguments is not None and await self._ask_async((ADOPT, arguments)):
+            self._adopted(said)
         return said
 
     def _said(
@@ -90,11 +93,15 @@ class RateLimiter(Limiter):
         allowance = said.remaining if reset else None
         if blocked_for == 0 and allowance is None:
             return said, None
+        return said, (_nanoseconds(blocked_for), allowance, _nanoseconds(reset))
+
+    def _adopted(self, said: "ServerLimit") -> None:
         if self._listeners:
             from backpressure.events import ServerLimitAdopted  # noqa: PLC0415 - only for those who listen
 
-            self._publish(ServerLimitAdopted(self.name, said.remaining, max(blocked_for, reset)))
-        return said, (_nanoseconds(blocked_for), allowance, _nanoseconds(reset))
+            self._publish(
+                ServerLimitAdopted(self.name, said.remaining, max(said.retry_after or 0.0, said.reset or 0.0))
+            )
 
 
 def _nanoseconds(seconds: float) -> int:
