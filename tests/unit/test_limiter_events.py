@@ -88,6 +88,24 @@ def test_without_its_storage_a_limiter_lets_nobody_through() -> None:
         asyncio.run(limiter.try_acquire_async())
 
 
+def test_storage_and_permit_have_the_timeout_each() -> None:
+    """A permit is taken if it comes in time from the storage's answer on, however much of it the storage took."""
+
+    class Slow(MemoryStorage):
+        def run(self, *arguments: Any, **options: Any) -> Any:
+            self.clock.sleep(8.0)
+            return super().run(*arguments, **options)
+
+    clock = ManualClock()
+    limiter = RateLimiter("x", Rate(1, 17.0), Slow(clock))
+    began = clock.monotonic_ns()
+    limiter.acquire(timeout=10.0)
+    limiter.acquire(timeout=10.0)
+    assert (clock.monotonic_ns() - began) / 1e9 == pytest.approx(8.0 + 17.0)
+    with pytest.raises(RateLimitedError):
+        limiter.acquire(timeout=8.0)
+
+
 def test_a_response_is_not_lost_to_a_storage_that_went_away() -> None:
     """What a server says can't be adopted without a storage: told to fail open that is an event, else an error."""
     heard: list[Event] = []

@@ -183,7 +183,9 @@ class Limiter(Asking):
 
         Args:
             cost: how much of the limit the call takes.
-            timeout: seconds to wait at most, for storage and permit together; None for as long as it takes.
+            timeout: seconds from the storage's answer within which the permit must come; None for as long as it takes.
+                The storage has as long to answer, and at least a tenth of a second: one statement asks and takes, and
+                can't know how long it will have been on its way.
 
         Raises:
             RateLimitedError: the permit would come later than that; known at once, and nothing is taken.
