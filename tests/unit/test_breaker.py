@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -217,6 +218,33 @@ def test_failure_rate_forgets_calls_outside_the_window(storage: Storage) -> None
     clock_of(storage).advance(56.9)
     failing(breaker, 3)
     assert breaker.state == "open"
+
+
+def test_a_block_may_end_in_another_context(storage: Storage) -> None:
+    """A generator that is resumed elsewhere keeps its exception, its end is counted, and later blocks are unharmed."""
+    breaker = CircuitBreaker("x", storage, failure_threshold=3)
+
+    def block() -> Generator[None, None, None]:
+        with breaker:
+            yield
+
+    def throw(inside: Generator[None, None, None]) -> None:
+        with pytest.raises(UpstreamError):
+            inside.throw(UpstreamError())
+
+    blocks = [block() for _ in range(2)]
+    for each in blocks:
+        Context().run(next, each)
+    for each in blocks:
+        Context().run(throw, each)
+    assert breaker.snapshot().failures == 2
+    inside = block()
+    next(inside)
+    assert Context().run(next, inside, "done") == "done"
+    with pytest.raises(UpstreamError), breaker:
+        raise UpstreamError
+    assert breaker.state == "open"
+    assert breaker._blocks == {}
 
 
 def test_slow_calls_open_it(storage: Storage) -> None:

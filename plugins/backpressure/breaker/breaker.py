@@ -23,6 +23,10 @@ class CircuitBreaker(BreakerCore):
     rate or consecutive failures among the conditions, every call costs two. One object serves any number of threads
     and coroutines.
 
+    A `with` block may end in another context than it began in, as that of a generator that is resumed elsewhere. Of
+    several that do so at once, which began when, and what was said with `fail` or `ignore`, may be mixed up; their
+    number and their exceptions are not.
+
     The settings `failure_threshold` to `quorum` are those of `BreakerSettings`.
 
     Args:
@@ -92,7 +96,8 @@ class CircuitBreaker(BreakerCore):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         attempt = self._pop()
-        self._leave(attempt, self._judge(attempt, error))
+        if attempt is not None:
+            self._leave(attempt, self._judge(attempt, error))
 
     async def __aenter__(self) -> Attempt:
         return self._push(await self._enter_async())
@@ -101,7 +106,8 @@ class CircuitBreaker(BreakerCore):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         attempt = self._pop()
-        await self._leave_async(attempt, self._judge(attempt, error))
+        if attempt is not None:
+            await self._leave_async(attempt, self._judge(attempt, error))
 
     @property
     def state(self) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backpressure.events import Listener
 
 _entered: "ContextVar[tuple[tuple[BreakerCore, Attempt], ...]]" = ContextVar("_entered", default=())
-"""The `with` blocks that this thread or coroutine is in, innermost last."""
+"""The `with` blocks that began in this thread or coroutine, innermost last; some may have ended elsewhere."""
 
 
 LONGEST_HOST = 255
@@ -86,6 +86,7 @@ class BreakerCore:
         self._teller = Teller(self.name, listeners)
         self._admit_rules = self.settings.admit_rules
         self._record_rules = self.settings.record_rules
+        self._blocks: dict[int, Attempt] = {}
 
     def _admitted(self, call: int, answer: Admission) -> Attempt:
         """The call that was let through, or CircuitOpenError."""
@@ -125,15 +126,24 @@ class BreakerCore:
 
     def _push(self, attempt: Attempt) -> Attempt:
         """Remember the attempt of the `with` block that begins here."""
-        _entered.set((*_entered.get(), (self, attempt)))
+        self._blocks[attempt.call] = attempt
+        # Blocks that ended elsewhere are still among those of the context that they began in.
+        _entered.set((*(each for each in _entered.get() if each[1].call in each[0]._blocks), (self, attempt)))  # noqa: SLF001 - the same class
         return attempt
 
-    def _pop(self) -> Attempt:
-        """The attempt of the `with` block that ends here."""
+    def _pop(self) -> Attempt | None:
+        """The attempt of the `with` block that ends here; None if none is under way."""
         entered = _entered.get()
-        place = max(place for place, (breaker, _) in enumerate(entered) if breaker is self)
-        _entered.set((*entered[:place], *entered[place + 1 :]))
-        return entered[place][1]
+        for place in reversed(range(len(entered))):
+            breaker, attempt = entered[place]
+            if breaker is self and self._blocks.pop(attempt.call, None) is not None:
+                _entered.set((*entered[:place], *entered[place + 1 :]))
+                return attempt
+        # It began in another context, as in a generator that is resumed elsewhere: the latest that is under way.
+        try:
+            return self._blocks.popitem()[1]
+        except KeyError:
+            return None
 
     def _fall_back(self, error: Exception) -> Any:
         if self.fallback is None:
