@@ -77,7 +77,8 @@ class Lease:
         Raises:
             StorageError: the storage could not be asked; the permit is free when the lease ends.
         """
-        ran_out, held = self._end(), False
+        ran_out = self._end()
+        held: bool = False
         try:
             held = self._bulkhead.storage.run(RELEASE, self._bulkhead.keys, self.token)[0]
         finally:
@@ -86,7 +87,8 @@ class Lease:
 
     async def release_async(self) -> bool:
         """Give it back, without blocking the event loop."""
-        ran_out, held = self._end(), False
+        ran_out = self._end()
+        held: bool = False
         try:
             held = (await self._bulkhead.storage.run_async(RELEASE, self._bulkhead.keys, self.token))[0]
         finally:
