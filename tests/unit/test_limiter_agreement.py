@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+import pytest
+from backpressure import Quota, Rate, RateLimitedError, RateLimiter, SlidingWindow
 from backpressure.limiter.operations import ADOPT, GCRA_TAKE, RESET, TAKE
 from backpressure.limiter.rate import GCRA, QUOTA, WINDOW, Spec
-from backpressure.storage import MemoryStorage, Operation, PostgresStorage
+from backpressure.storage import MemoryStorage, Operation, PostgresStorage, Storage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -59,6 +61,42 @@ class Both:
         keys = tuple(f"{name}{self.round}" for name in names)
         memory, postgres = (storage.run(operation, keys, *arguments) for storage in self.storages)
         assert tuple(postgres) == tuple(memory), (operation.name, keys, arguments)
+
+
+YEAR = 366 * 86400 * SECOND
+
+
+@pytest.mark.parametrize("count", [1, 11, 12, 300, 3000])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        [(0, 1, YEAR, "UTC")],
+        [(1, 1, YEAR, "UTC")],
+        [(2, 1, 1, "Europe/Berlin")],
+        [(0, 1, YEAR, "UTC"), (1, 2, YEAR, "UTC")],
+    ],
+    ids=["rate", "window", "month", "two"],
+)
+@pytest.mark.parametrize("any_of", [0, 1])
+def test_both_storages_see_the_same_horizon(
+    manual_postgres_storage: PostgresStorage, limits: list[tuple[int, int, int, str]], any_of: int, count: int
+) -> None:
+    """A batch that would end in hundreds of years is refused by both, however many bits its end would take."""
+    both = Both(manual_postgres_storage)
+    columns = [list(column) for column in zip(*limits, strict=True)]
+    names = [f"{Spec(*limit).letter}:{index}:" for index, limit in enumerate(limits)]
+    for wait in (10**18, SECOND):
+        both.run(TAKE, names, *columns, any_of, count, 1, wait)
+        both.run(TAKE, names, *columns, any_of, 1, 1, 0)
+
+
+def test_a_batch_beyond_the_horizon_is_refused(storage: Storage) -> None:
+    """It is told as any other that comes too late, and takes nothing."""
+    for limit in (Rate(1, 366 * 86400.0), SlidingWindow(1, 366 * 86400.0), Quota(1, "month")):
+        limiter = RateLimiter("x", limit, storage)
+        with pytest.raises(RateLimitedError, match="no permit within ten years"):
+            limiter.reserve(3000)
+        assert limiter.try_acquire()
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

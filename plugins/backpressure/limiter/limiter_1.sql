@@ -278,7 +278,8 @@ CREATE FUNCTION {schema}.limiter_take_1(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     settings text := {relaxed};
-    horizon constant bigint := least(p_max_wait, 315360000000000000);
+    farthest constant bigint := 315360000000000000;
+    horizon constant bigint := least(p_max_wait, farthest);
     many constant int := cardinality(p_keys);
     before {schema}.limiter[] := array_fill(NULL::{schema}.limiter, ARRAY[cardinality(p_keys)]);
     after {schema}.limiter[];
@@ -337,7 +338,8 @@ BEGIN
                 END IF;
             END LOOP;
             waits := waits || (start - now);
-            EXIT WHEN p_count = 1 AND start - now > horizon;
+            -- No later permit starts earlier, and far beyond the horizon times would not fit into 64 bits.
+            EXIT WHEN start - now > farthest OR (p_count = 1 AND start - now > horizon);
             FOR i IN 1..many LOOP
                 IF p_any_of = 0 OR i = chosen THEN
                     after[i] := {schema}.limiter_charge_1(

@@ -67,7 +67,7 @@ def take(  # noqa: PLR0917 - the same
     """Take `count` permits of `cost` each, from all limits (`any_of` 0) or from the best of them (1); all or none.
 
     The result is (allowed, which limit, waits, remaining of each limit, now); when it is refused, the one wait says
-    after how long the last permit would have been there.
+    after how long the last permit would have been there, or the first one beyond the horizon of ten years.
     """
     specs = [Spec(*each) for each in zip(kinds, limits, periods, zones, strict=True)]
     before = [state or LimitState() for state in states]
@@ -78,12 +78,14 @@ def take(  # noqa: PLR0917 - the same
         starts = [earliest(spec, state, now, cost) for spec, state in zip(specs, after, strict=True)]
         if any_of:
             chosen = best(specs, after, starts, now)
-            start = starts[chosen]
+        start = starts[chosen] if any_of else max(starts)
+        waits.append(start - now)
+        if start - now > HORIZON_NS:
+            break
+        if any_of:
             after[chosen] = charge(specs[chosen], after[chosen], start, cost)
         else:
-            start = max(starts)
             after = [charge(spec, state, start, cost) for spec, state in zip(specs, after, strict=True)]
-        waits.append(start - now)
     allowed = waits[-1] <= min(max_wait, HORIZON_NS)
     if not allowed:
         after, waits = before, waits[-1:]
