@@ -1,6 +1,6 @@
 """Checks of arguments: each raises ValueError that names the argument, its range and its value."""
 
-__all__ = ["check_count", "check_name", "check_number", "check_seconds", "check_share", "check_text"]
+__all__ = ["check_count", "check_name", "check_number", "check_seconds", "check_share", "check_text", "check_whole"]
 
 SHORTEST = 0.001
 """Seconds; a shorter time is within the noise of any clock shared over a network."""
@@ -32,8 +32,13 @@ def check_share(name: str, value: object) -> None:
 
 def check_count(name: str, value: object, most: int) -> None:
     """Raise unless the value is a whole number from 1 to `most`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
+    check_whole(name, value, 1, most)
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Raise unless the value is a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
 
 
 def check_name(name: object) -> str:

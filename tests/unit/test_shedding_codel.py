@@ -206,7 +206,7 @@ def test_rejects_impossible_settings(name: str, value: object) -> None:
         CoDelShedder(**({"name": "q", "storage": MemoryStorage(), "interval": 10} | {name: value}))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("waited", "remaining"), [(math.nan, 1), (math.inf, 1), (1.0, -1)])
+@pytest.mark.parametrize(("waited", "remaining"), [(math.nan, 1), (math.inf, 1), (1.0, -1), (1.0, 2.5)])
 def test_rejects_impossible_items(waited: float, remaining: int) -> None:
     """An item that waited for no number of seconds, or a negative rest of the queue, is refused."""
     with pytest.raises(ValueError, match=r"(waited|remaining) must"):

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 from backpressure.clock import ManualClock
+from backpressure.errors import StorageUnavailableError
 from backpressure.shedding import ShedItem, ShedLog
 from backpressure.shedding.log_transitions import CLAIM, COUNT, LIST, RECORD, SETTLE
 from backpressure.storage import MemoryStorage, PostgresStorage, Storage
@@ -114,6 +115,49 @@ def test_what_fails_is_released_and_left_alone_after_some_tries(storage: Storage
             log.replay(lambda _: 1 / 0, max_tries=3)
     assert log.replay(lambda _: None, max_tries=3) == 0
     assert [(item.key, item.tries, item.state) for item in log.entries()] == [("poison", 3, "waiting")]
+
+
+def test_an_exception_is_not_hidden_by_a_storage_that_went_away(caplog: pytest.LogCaptureFixture) -> None:
+    """If the item can't be released, the function's own exception reaches the caller, and the claim ends by itself."""
+
+    class Away(MemoryStorage):
+        away = False
+
+        def run(self, *arguments: Any, **settings: Any) -> Any:
+            if self.away:
+                raise StorageUnavailableError("gone")
+            return super().run(*arguments, **settings)
+
+    storage = Away(ManualClock())
+    log = ShedLog("orders", storage)
+    log.record("a")
+
+    def handle(_item: ShedItem) -> None:
+        storage.away = True
+        raise ZeroDivisionError
+
+    async def handle_async(item: ShedItem) -> None:
+        handle(item)
+
+    with pytest.raises(ZeroDivisionError):
+        log.replay(handle)
+    storage.away = False
+    clock_of(storage).advance(60)
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(log.replay_async(handle_async))
+    storage.away = False
+    assert caplog.text.count("'orders': an item could not be released, its claim will end: gone") == 2
+    clock_of(storage).advance(60)
+    assert keys(log.claim()) == ["a"]
+
+
+@pytest.mark.parametrize("most", [0, 1.5, True])
+def test_rejects_impossible_numbers_of_items(most: Any) -> None:
+    """So many at most is a whole number from 1."""
+    log = ShedLog("orders", MemoryStorage())
+    for ask in (log.claim, log.entries, lambda most: log.take(None, most)):  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="most must be a whole number from 1"):
+            ask(most)
 
 
 def test_replay_stops_at_its_bound(storage: Storage) -> None:
@@ -293,6 +337,8 @@ def test_both_storages_agree(manual_postgres_storage: PostgresStorage, steps: li
         ("reason", {"reason": "x" * 1001}),
         ("waited", {"waited": -1}),
         ("priority", {"priority": 2**40}),
+        ("priority", {"priority": 1.5}),
+        ("priority", {"priority": True}),
         ("payload", {"payload": "x" * 1_000_001}),
     ],
 )

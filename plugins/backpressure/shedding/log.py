@@ -1,18 +1,22 @@
 """What was shed, kept so that it can be done later: each item once, whatever crashes in between."""
 
+import contextlib
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from backpressure.checks import check_count, check_name, check_number, check_seconds, check_text
+from backpressure.checks import check_count, check_name, check_number, check_seconds, check_text, check_whole
 from backpressure.clock import NANOSECONDS, seconds
+from backpressure.errors import StorageError
 from backpressure.shedding.log_transitions import CLAIM, COUNT, LIST, RECORD, SETTLE
 from backpressure.storage.protocol import Argument, Result, Storage
 
 LARGEST_PAYLOAD = 1_000_000
 """Bytes of a payload as JSON: a record is for what is needed to do the work, not for its data."""
 LONGEST_REASON = 1000
+MOST = 1_000_000
+"""Items of one call."""
 SHOWN = 7
 """Columns of an item when it is claimed; a list adds its state."""
 
@@ -123,7 +127,8 @@ class ShedLog:
     ) -> int:
         """Call the function for each waiting item, one after the other; returns how many were done.
 
-        If the function raises, its item is released and the exception goes to the caller.
+        If the function raises, its item is released and the exception goes to the caller; an item that could not be
+        released is free when its claim ends.
 
         Args:
             function: Does the item's work; it must take less time than `lease`.
@@ -139,7 +144,8 @@ class ShedLog:
             try:
                 function(items[0])
             except BaseException:
-                self.release(items[0])
+                with _released_in_time(self.name):
+                    self.release(items[0])
                 raise
             done += self.confirm(items[0])
         return done
@@ -151,6 +157,7 @@ class ShedLog:
             cursor: On a connection to the database that this log's `PostgresStorage` uses.
             most: How many at most; 0 rows mean that nothing waits, or that others hold it.
         """
+        check_count("most", most, MOST)
         schema = getattr(self.storage, "schema", None)
         if schema is None:
             raise ValueError(f"storage must be a PostgresStorage to take items in a transaction, not {self.storage!r}")
@@ -160,6 +167,7 @@ class ShedLog:
 
     def entries(self, most: int = 1000) -> list[ShedItem]:
         """What is recorded, the oldest first, replayed items included."""
+        check_count("most", most, MOST)
         return _items(self.storage.run(LIST, (self.name,), most), 0)
 
     def count(self) -> ShedCounts:
@@ -204,7 +212,8 @@ class ShedLog:
             try:
                 await function(items[0])
             except BaseException:
-                await self.release_async(items[0])
+                with _released_in_time(self.name):
+                    await self.release_async(items[0])
                 raise
             done += await self.confirm_async(items[0])
         return done
@@ -212,7 +221,7 @@ class ShedLog:
     def _entry(self, key: str, payload: Any, priority: int, waited: float, reason: str) -> tuple[Argument, ...]:
         check_text("key", key, 1, 255)
         check_text("reason", reason, 0, LONGEST_REASON)
-        check_number("priority", priority, -(2**31), 2**31)
+        check_whole("priority", priority, -(2**31), 2**31)
         check_number("waited", waited, 0, 1e12, " s")
         text = json.dumps(payload)
         if len(text) > LARGEST_PAYLOAD:
@@ -220,12 +229,25 @@ class ShedLog:
         return key, priority, float(waited), reason, text, self._keep_ns
 
 
+@contextlib.contextmanager
+def _released_in_time(name: str) -> Iterator[None]:
+    """Let the function's own exception stand, though its item could not be released."""
+    try:
+        yield
+    except StorageError as error:
+        import logging  # noqa: PLC0415 - slow to import, and rarely needed
+
+        logging.getLogger("backpressure.shedding").warning(
+            "shed log %r: an item could not be released, its claim will end: %s", name, error
+        )
+
+
 def _new_claim() -> int:
     return (int.from_bytes(os.urandom(8), "big") >> 1) or 1
 
 
 def _bounds(most: int, lease: float, max_tries: int) -> tuple[int, int, int]:
-    check_count("most", most, 1_000_000)
+    check_count("most", most, MOST)
     check_seconds("lease", lease)
     check_count("max_tries", max_tries, 1_000_000)
     return most, round(lease * NANOSECONDS), max_tries

@@ -2,7 +2,7 @@
 
 import os
 
-from backpressure.checks import check_name, check_number, check_seconds
+from backpressure.checks import check_name, check_number, check_seconds, check_whole
 from backpressure.clock import NANOSECONDS
 from backpressure.shedding.codel import CoDelRules, CoDelState, emptied, taken
 from backpressure.storage.protocol import Argument, Feature, Operation, Outcome, Storage
@@ -79,5 +79,5 @@ class CoDelShedder:
     def _item(self, waited: float, remaining: int) -> tuple[Argument, ...]:
         # Clocks of producers differ: an item that seems to come from the future has not waited.
         check_number("waited", waited, -LONGEST_WAIT, LONGEST_WAIT, " s")
-        check_number("remaining", remaining, 0, 2**62)
+        check_whole("remaining", remaining, 0, 2**62)
         return *self._rules, max(0, round(waited * NANOSECONDS)), remaining
