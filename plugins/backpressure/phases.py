@@ -25,7 +25,11 @@ def phase(name: str, **about: Any) -> Iterator[None]:
     Args:
         name: what is done.
         about: what else the line shall say, as JSON can say it: the id of a request, a number of rows.
+
+    Raises:
+        TypeError: JSON can't say it; at once, since at the end it would hide what the block raised.
     """
+    json.dumps(about)
     began, clock, ok = time.time(), time.monotonic(), False
     try:
         yield

@@ -23,6 +23,15 @@ def test_a_step_that_an_error_ended_is_said_to_have_failed(capsys: pytest.Captur
     assert found["ok"] is False
 
 
+def test_what_json_can_not_say_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The block does not run, so that no error of its own is hidden."""
+    ran = False
+    with pytest.raises(TypeError, match="not JSON serializable"), phase("fetch", request=object()):
+        ran = True
+    assert not ran
+    assert capsys.readouterr().out == ""
+
+
 def test_a_line_that_was_cut_off_is_passed_over() -> None:
     """A log may end anywhere."""
     assert phases([{"event": '{"phase": "fetch", "sec'}]) == []

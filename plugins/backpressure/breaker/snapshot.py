@@ -16,7 +16,8 @@ class Snapshot(NamedTuple):
         state: What a caller would meet: "closed", "open" or "half_open".
         mode: Who decides: "automatic", or an operator's order "forced_open", "forced_closed" or "disabled".
         failures: Failures within the window, counted up to the failure threshold.
-        consecutive_failures: Failures since the last success.
+        consecutive_failures: Failures since the last success that was reported. Successes of a closed breaker are not,
+            unless a rate or consecutive failures are among the conditions.
         calls: Calls within the window, as the rates count them; 0 unless a rate is among the conditions.
         failure_rate: Share of them that failed.
         slow_call_rate: Share of them that were slow.

@@ -64,6 +64,9 @@ class Choice(NamedTuple):
 class KeyRotation(Asking):
     """Several keys (accounts, tokens, mirrors) for the same thing, each with a limit: takes the one with most left.
 
+    A call must cost no more than the smallest of the limits can ever grant, as any key may be the one that is taken;
+    for costlier calls make a rotation of the larger keys.
+
     Args:
         limiters: one for each key, of one storage, each once.
         fail_open: as for `RateLimiter`; then the first key is used.
