@@ -28,6 +28,7 @@ from backpressure.errors import (
 )
 from backpressure.limiter.operations import FEATURE, GCRA_TAKE
 from backpressure.storage import MemoryStorage, PostgresStorage, _connection
+from psycopg2.extensions import parse_dsn
 from support.postgres import PostgresServer, postgres_server
 
 if TYPE_CHECKING:
@@ -83,6 +84,48 @@ def test_making_a_storage_connects_to_nothing() -> None:
     """A storage and a limiter at the top of a DAG file do no I/O, however wrong their dsn is."""
     limiter = RateLimiter("x", Rate(1, 1.0), PostgresStorage("host=no.such.host.invalid"))
     assert "x" in repr(limiter)
+
+
+@pytest.mark.parametrize("uri", [False, True])
+def test_a_silent_host_leaves_time_for_the_next(
+    postgres: PostgresServer, postgres_storage: PostgresStorage, *, uri: bool
+) -> None:
+    """Of several hosts each is tried for its share of the timeout: one that is switched off does not take it all."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        folder = postgres.folder
+        dsn = (
+            f"postgresql://postgres@127.0.0.1:{port},{str(folder).replace('/', '%2F')}:5432/postgres?sslmode=disable"
+            if uri
+            else f"host=127.0.0.1,{folder} port={port},5432 user=postgres dbname=postgres gssencmode=disable"
+        )
+        storage = PostgresStorage(dsn, schema=postgres_storage.schema, timeout=4.0)
+        assert storage.run(*TAKE)[0] is True
+        assert asyncio.run(PostgresStorage(dsn, schema=postgres_storage.schema).run_async(*TAKE))[0] is False
+        storage.close()
+    gone = PostgresStorage(f"host=127.0.0.1,/no/such/folder port={port},1", timeout=0.4)
+    with _raises_within(0.4, StorageUnavailableError, r"\(host=127.0.0.1,/no/such/folder port="):
+        gone.run(*TAKE)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "hosts"),
+    [
+        ("host=a", [("a", None)]),
+        ("host=a password='x,y'", [("a", None)]),
+        ("host=a,b", [("a", None), ("b", None)]),
+        ("host=a,b port=1", [("a", "1"), ("b", "1")]),
+        ("host=a,b port=1,2 password='x y'", [("a", "1"), ("b", "2")]),
+        ("host=a,b port=1,2,3", [("a,b", "1,2,3")]),
+        ("host=a,b hostaddr=10.0.0.1,10.0.0.2", [("a", None), ("b", None)]),
+        ("host=a,b target_session_attrs=prefer-standby", [("a,b", None)]),
+    ],
+)
+def test_hosts_are_told_apart(dsn: str, hosts: list[tuple[str, str | None]]) -> None:
+    """Each host with its port and all the rest; what libpq has to judge is left to it."""
+    parts = [parse_dsn(each) for each in _connection._targets(dsn)]
+    assert [(each["host"], each.get("port")) for each in parts] == hosts
+    assert {each.get("password") for each in parts} == {parse_dsn(dsn).get("password")}
 
 
 def test_sqlalchemys_spelling_of_a_uri_is_understood(

@@ -11,8 +11,9 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import psycopg2
-from psycopg2.extensions import POLL_OK, POLL_READ
+from psycopg2.extensions import POLL_OK, POLL_READ, make_dsn, parse_dsn
 
+from backpressure.storage._failures import is_passing
 from backpressure.storage.protocol import Argument
 
 if TYPE_CHECKING:
@@ -198,7 +199,49 @@ class Session:
 
 
 def open_session(dsn: str, deadline: float) -> Steps[Session]:
-    """Open a connection."""
+    """Open a connection, to the first of several hosts that gives one; each has a share of the time that is left.
+
+    libpq's own way from host to host has no bound when it is not to block: one that is switched off would take all.
+    """
+    targets = _targets(dsn)
+    for left, target in zip(range(len(targets) - 1, 0, -1), targets, strict=False):
+        now = time.monotonic()
+        try:
+            return (yield from _open(target, now + (deadline - now) / (left + 1)))
+        except DeadlineError:
+            continue
+        except psycopg2.OperationalError as error:
+            if not is_passing(error):
+                raise
+    return (yield from _open(targets[-1], deadline))
+
+
+def _targets(dsn: str) -> list[str]:
+    """The dsn for each of its hosts, as libpq would try them; the dsn itself where that is libpq's business."""
+    if "," not in dsn:
+        return [dsn]
+    try:
+        parts = parse_dsn(dsn)
+    except psycopg2.Error:
+        return [dsn]
+    lists = {name: parts[name].split(",") for name in ("host", "hostaddr", "port") if name in parts}
+    count = max((len(lists[name]) for name in ("host", "hostaddr") if name in lists), default=1)
+    # To prefer one kind of server takes looking at all of them.
+    if count == 1 or parts.get("target_session_attrs", "").startswith("prefer"):
+        return [dsn]
+    if len(lists.get("port", "")) == 1:
+        lists["port"] *= count
+    if any(len(values) != count for values in lists.values()):
+        return [dsn]
+    targets = [make_dsn(dsn, **{name: values[place] for name, values in lists.items()}) for place in range(count)]
+    if parts.get("load_balance_hosts") == "random":
+        import random  # noqa: PLC0415 - rarely needed
+
+        random.shuffle(targets)
+    return targets
+
+
+def _open(dsn: str, deadline: float) -> Steps[Session]:
     session = Session(dsn)
     try:
         yield from session.settled(deadline)
