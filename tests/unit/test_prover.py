@@ -128,12 +128,12 @@ def test_every_scenario_is_repeated_as_often_as_asked(stage: Stage) -> None:
     assert [result.scenario for result in results] == ["pooled", "default_pool"] * 3
 
 
-def _broken(error: Exception) -> Iterator[None]:
+def _broken(error: BaseException) -> Iterator[None]:
     yield
     raise error
 
 
-def break_one(monkeypatch: pytest.MonkeyPatch, stage: Stage, error: Exception) -> None:
+def break_one(monkeypatch: pytest.MonkeyPatch, stage: Stage, error: BaseException) -> None:
     """Whatever is run of the lesson ``broken`` ends with this error at its second look."""
     real = stage.attempt
 
@@ -226,7 +226,7 @@ def test_a_run_that_cannot_be_ended_does_not_keep_the_others_from_it(
     with pytest.raises(KeyboardInterrupt):
         list(proofs.results())
     assert stage.closed == ["a", "b"]
-    assert proofs.not_ended == ["stubborn pooled could not be ended: PATCH /dags/x: 500 a deadlock"]
+    assert proofs.not_ended == ["stubborn pooled: the run could not be ended: PATCH /dags/x: 500 a deadlock"]
 
 
 def test_an_interrupt_ends_everything_that_runs(stage: Stage) -> None:
@@ -239,6 +239,20 @@ def test_an_interrupt_ends_everything_that_runs(stage: Stage) -> None:
     with pytest.raises(KeyboardInterrupt):
         list(proofs.results())
     assert stage.closed == ["a", "b"]
+
+
+def test_an_interrupt_in_a_request_ends_the_proof_whatever_comes_of_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lesson whose request it was, and which cannot be ended, is told; the others are ended."""
+    stop = KeyboardInterrupt()
+    stop.add_note("broken pooled: the run could not be ended: a deadlock")
+    break_one(monkeypatch, stage, stop)
+    proofs = proving(stage, [item("a", 20), item("broken", 10)])
+    with pytest.raises(KeyboardInterrupt):
+        list(proofs.results())
+    assert stage.closed == ["a"]
+    assert proofs.not_ended == ["broken pooled: the run could not be ended: a deadlock"]
 
 
 def test_results_that_nobody_wants_any_more_end_what_runs(stage: Stage) -> None:

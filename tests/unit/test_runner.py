@@ -218,6 +218,21 @@ def test_ctrl_c_ends_the_run_and_gives_back() -> None:
     assert set(api.ended) == {api.triggered[0][0]}
 
 
+def test_an_interrupt_stays_one_when_the_run_cannot_be_ended() -> None:
+    """An error of the ending must not take its place: whoever proves would go on with the next lesson."""
+
+    class Stubborn(Airflow):
+        def run(self, _dag_id: str, _run_id: str) -> dict[str, Any]:
+            raise KeyboardInterrupt
+
+        def set_run_state(self, dag_id: str, _run_id: str, _state: str) -> None:
+            raise AirflowError("PATCH", dag_id, 403, "no rights")
+
+    with pytest.raises(KeyboardInterrupt) as stop:
+        _run(Stubborn(None))
+    assert stop.value.__notes__ == [f"106.2.1 pooled: the run could not be ended: PATCH {ITEM.dag_id}: 403 no rights"]
+
+
 def test_a_kept_result_is_found_again(tmp_path: Any) -> None:
     """The last verdict of each scenario is what list shows; a damaged file counts as not run."""
     layout = Layout.of(home=tmp_path)

@@ -130,7 +130,8 @@ class Prover:
             try:
                 course.going.close()
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are still to be ended
-                self.not_ended.append(f"{course.job.item.id} {course.running.scenario} could not be ended: {error}")
+                running = course.running
+                self.not_ended.append(f"{running.item.id} {running.scenario}: the run could not be ended: {error}")
 
     def _start(self) -> None:
         while job := schedule.startable(self.waiting, [course.job.item for course in self._courses], self.width.now):
@@ -154,6 +155,9 @@ class Prover:
                 raise error if isinstance(error, LabError) else WentDownError("the proof", "prove again") from error
             # The lesson's own trouble, such as a file that cannot be loaded, is not that of the others.
             return _nothing(course.job.item, scenario, str(error), seconds)
+        except KeyboardInterrupt as stop:
+            self.not_ended += getattr(stop, "__notes__", [])
+            raise
         return None
 
     def _again(self, course: _Course) -> None:

@@ -93,8 +93,13 @@ def attempt(
         api.trigger(item.dag_id, run_id, conf={"scenario": scenario})
         state = yield from _until_over(api, item, run_id, progress, alive)
         return _collect(api, item, scenario, run_id, state=state, seconds=time.monotonic() - started)
-    except (KeyboardInterrupt, GeneratorExit):
+    except GeneratorExit:
         ending.end(api, item.dag_id, run_id)
+        raise
+    except KeyboardInterrupt as stop:
+        # Whatever comes of it, the interrupt goes on its way.
+        for why in _ended(api, item, run_id):
+            stop.add_note(f"{item.id} {scenario}: {why}")
         raise
     except NotRunningError:
         if alive():
