@@ -53,45 +53,6 @@ def test_help_imports_little(tmp_path: Path) -> None:
     assert "Start the lab" in done.stdout
 
 
-WAITING = """
-import signal, sys, time
-from backpressure_lab.cli import app, lessons
-def wait(**_):
-    try:
-        print("begun", flush=True)
-        time.sleep(60)
-    finally:
-        print("given back", flush=True)
-lessons.list_items = wait
-sys.argv = ["lab", "list"]
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_however_a_command_is_asked_to_end_it_cleans_up(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C, a polite kill and a closed terminal: code 130, after what every command does at its end."""
-    with _python(f"{WAITING}app.main()", tmp_path) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        process.send_signal(number)
-        assert process.communicate(timeout=30) == ("given back\n", "")
-    assert process.returncode == 130
-
-
-def test_a_command_that_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
-    """What nohup has told it to ignore is ignored."""
-    ignoring = "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    asking = "lessons.list_items = lambda **_: signal.raise_signal(signal.SIGHUP) or 7\n"
-    with _python(f"{WAITING}{ignoring}{asking}app.main()", tmp_path) as process:
-        process.communicate(timeout=30)
-    assert process.returncode == 7
-
-
-def _python(code: str, folder: Path) -> subprocess.Popen[str]:
-    pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, cwd=folder)
-
-
 def test_the_list_is_json_and_nothing_else(lab: Callable[..., Done]) -> None:
     """Every item of the checklist is listed, with the contract's keys."""
     done = lab("list", "--json")
@@ -241,3 +202,14 @@ def test_a_signal_that_the_caller_has_ignored_stays_ignored(stopped: Callable[..
     """Under ``nohup`` a closed terminal ends nothing."""
     nohup = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     assert stopped([signal.SIGHUP, signal.SIGTERM], [], nohup) == (143, "works\nends\ngiven back\n")
+
+
+def test_the_tests_are_not_interrupted_by_halves(tmp_path: Path) -> None:
+    """A polite kill ends ``./lab test`` at once: pytest, which goes on, can then take its lab down."""
+    code = (
+        "import signal, sys; sys.argv = ['lab', 'test', 'x']\nfrom backpressure_lab.cli import app, maintenance\n"
+        "maintenance.subprocess.run = lambda *_, **__: signal.raise_signal(signal.SIGTERM)\napp.main()"
+    )
+    environment = {**os.environ, "BACKPRESSURE_LAB_HOME": str(tmp_path / "lab")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=30)
+    assert done.returncode == -signal.SIGTERM

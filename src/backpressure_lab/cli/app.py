@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -293,10 +292,6 @@ def accept(
 
 def main() -> None:
     """Run a command; an error that a user can do something about is shown without a traceback."""
-    # A polite kill and a closed terminal end it as Ctrl-C does: what it has changed is given back. nohup's word stands.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
     try:
         with stopping.as_by_ctrl_c():
             app(prog_name="./lab")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -11,7 +10,7 @@ from backpressure import pools
 from rich.console import Console
 
 from backpressure_lab import manifest
-from backpressure_lab.cli import session
+from backpressure_lab.cli import session, stopping
 from backpressure_lab.docs.proofs import LIVE_REPORT
 from backpressure_lab.errors import NOT_AS_EXPECTED, LabError
 from backpressure_lab.stack import bootstrap, lab
@@ -78,9 +77,7 @@ def test(arguments: list[str], *, fast: bool, full: bool) -> int:
         runs = [["-m", "not live", *_ON_ALL_CORES], ["-m", "live", *live]]
     root = Layout.of().root
     # Whoever is interrupted kills what it waits for, and killed tests take no lab down: only Ctrl-C reaches them, too.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.default_int_handler:
-            signal.signal(number, signal.SIG_DFL)
+    stopping.at_once()
     codes = [subprocess.run([sys.executable, "-m", "pytest", *run], cwd=root, check=False).returncode for run in runs]
     return next((code for code in codes if code), 0)
 

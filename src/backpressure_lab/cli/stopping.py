@@ -25,9 +25,9 @@ def as_by_ctrl_c() -> Iterator[None]:
             came.append(number)
             raise KeyboardInterrupt
 
-    heeded = [number for number in _NUMBERS if signal.getsignal(number) is signal.SIG_DFL]
-    for number in heeded:
-        signal.signal(number, stop)
+    for number in _NUMBERS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
     try:
         yield
     except (KeyboardInterrupt, SystemExit, OSError):  # the last is what a closed terminal answers
@@ -35,5 +35,11 @@ def as_by_ctrl_c() -> Iterator[None]:
             sys.exit(128 + came[0])
         raise
     finally:
-        for number in heeded:
+        at_once()
+
+
+def at_once() -> None:
+    """Let these signals end the process again without a word; what is ignored stays ignored."""
+    for number in _NUMBERS:
+        if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
