@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from backpressure import Rate, RateLimiter
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSecretsBackendAccessDenied, ErrorType
+from airflow.sdk.execution_time import supervisor, task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+from airflow.sdk.execution_time.secrets.execution_api import ExecutionAPISecretsBackend
+from backpressure import CircuitBreaker, Rate, RateLimiter
 from backpressure.airflow import connection as subject
 from backpressure.airflow import storage
 from backpressure.airflow.connection import ConnectionStorage, dsn
-from backpressure.errors import StorageAccessError
+from backpressure.errors import StorageAccessError, StorageError, StorageUnavailableError
 from backpressure.storage import MemoryStorage
 from psycopg2.extensions import parse_dsn
 from support.bagging import parse
@@ -41,6 +46,18 @@ with DAG("everything", schedule=None):
     call.expand(page=[1, 2, 3])
     LimitedOperator(task_id="one", python_callable=print, admission=Admission(partner))
 """
+
+
+def _runtime_error(kind: ErrorType) -> AirflowRuntimeError:
+    """What Airflow raises for an error that its server or supervisor answered."""
+    return AirflowRuntimeError(ErrorResponse(error=kind, detail={"message": "pa55word"}))
+
+
+def _raising(error: Exception) -> Callable[..., Any]:
+    def raising(*_: object) -> None:
+        raise error
+
+    return raising
 
 
 def found(**fields: Any) -> Connection:
@@ -146,6 +163,89 @@ def test_a_missing_connection_says_how_to_make_it(monkeypatch: pytest.MonkeyPatc
     for ask in (limiter.try_acquire, lambda: asyncio.run(limiter.try_acquire_async())):
         with pytest.raises(StorageAccessError, match="no Airflow connection 'not_there': make it with airflow connect"):
             ask()
+
+
+@pytest.mark.parametrize(
+    "away",
+    [ConnectionError("postgres://u:pa55word@db"), _runtime_error(ErrorType.API_SERVER_ERROR)],
+    ids=["any", "api"],
+)
+def test_a_look_up_that_fails_is_a_storage_that_is_away(monkeypatch: pytest.MonkeyPatch, away: Exception) -> None:
+    """Fail-open limiters and breakers let calls through, others raise a StorageError that shows nothing of it."""
+    monkeypatch.setattr(Connection, "get", classmethod(_raising(away)))
+    monkeypatch.setattr(Connection, "async_get", classmethod(_raising(away)))
+    there = ConnectionStorage("c")
+    assert RateLimiter("partner", Rate(1, 60.0), there, fail_open=True).try_acquire().allowed
+    assert CircuitBreaker("partner", there, fail_open=True).call(lambda: "done") == "done"
+    limiter = RateLimiter("partner", Rate(1, 60.0), there)
+    for ask in (limiter.try_acquire, lambda: asyncio.run(limiter.try_acquire_async())):
+        with pytest.raises(StorageUnavailableError, match=f"connection 'c' up .{type(away).__name__}.") as caught:
+            ask()
+        assert "pa55word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND), StorageAccessError),
+        (_runtime_error(ErrorType.CONNECTION_NOT_FOUND), StorageAccessError),
+        (ErrorResponse(error=ErrorType.API_SERVER_ERROR), StorageUnavailableError),
+        (_runtime_error(ErrorType.API_SERVER_ERROR), StorageUnavailableError),
+        (OSError("the supervisor is gone"), StorageUnavailableError),
+    ],
+    ids=repr,
+)
+def test_not_found_is_believed_if_airflows_server_said_it(
+    monkeypatch: pytest.MonkeyPatch, answer: object, expected: type[StorageError]
+) -> None:
+    """In a task and in a trigger Airflow's own look-up says "not found" of a server that did not answer, too."""
+
+    class Supervisor:
+        def send(self, question: GetConnection) -> object:
+            assert question.conn_id == "c"
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        async def asend(self, question: GetConnection) -> object:
+            return self.send(question)
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+    monkeypatch.setattr(supervisor, "ensure_secrets_backend_loaded", lambda: [ExecutionAPISecretsBackend()])
+    limiter = RateLimiter("partner", Rate(1, 60.0), ConnectionStorage("c"))
+    for ask in (limiter.try_acquire, lambda: asyncio.run(limiter.try_acquire_async())):
+        with pytest.raises(expected):
+            ask()
+
+
+def test_a_connection_that_may_not_be_read_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow refuses it to this task: nothing fails open for that."""
+    monkeypatch.setattr(Connection, "get", classmethod(_raising(AirflowSecretsBackendAccessDenied("no"))))
+    limiter = RateLimiter("partner", Rate(1, 60.0), ConnectionStorage("c"), fail_open=True)
+    with pytest.raises(StorageAccessError, match="does not let this task or trigger read the connection 'c'"):
+        limiter.try_acquire()
+
+
+def test_a_storage_that_another_thread_forgets_is_still_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server refuses one thread's question between another's look at the storage and its own question."""
+    memory = MemoryStorage()
+    shared = ConnectionStorage("c")
+
+    class Forgotten:
+        """What is stored, read once and gone at the next look."""
+
+        def __init__(self) -> None:
+            self.left: list[MemoryStorage | None] = [memory]
+
+        def __get__(self, *_: object) -> MemoryStorage | None:
+            return self.left.pop() if self.left else None
+
+        def __set__(self, *_: object) -> None:
+            """Nothing is kept."""
+
+    monkeypatch.setattr(ConnectionStorage, "_storage", Forgotten(), raising=False)
+    monkeypatch.setattr(Connection, "get", classmethod(_raising(AssertionError("looked up again"))))
+    assert RateLimiter("partner", Rate(1, 60.0), shared).try_acquire().allowed
 
 
 def test_shows_no_secret() -> None:

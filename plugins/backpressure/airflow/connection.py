@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from backpressure.clock import Clock, SystemClock
-from backpressure.errors import StorageAccessError
+from backpressure.errors import StorageAccessError, StorageError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,10 +92,11 @@ class ConnectionStorage:
         self, operation: Operation, keys: tuple[str, ...], *arguments: Argument, timeout: float | None = None
     ) -> Result:
         """Apply one operation; see `Storage.run`."""
-        if self._storage is None:
-            self._storage = self._open(_looked_up(self.conn_id))
+        storage = self._storage  # another thread may forget it meanwhile
+        if storage is None:
+            storage = self._storage = self._open(_looked_up(self.conn_id))
         try:
-            return self._storage.run(operation, keys, *arguments, timeout=timeout)
+            return storage.run(operation, keys, *arguments, timeout=timeout)
         except StorageAccessError:
             self._forget()
             raise
@@ -119,18 +120,21 @@ class ConnectionStorage:
         """The storage behind the connection, which is looked up if need be; nothing is asked of it.
 
         Raises:
-            StorageAccessError: there is no such connection.
+            StorageAccessError: there is no such connection, or it may not be read.
+            StorageUnavailableError: Airflow could not say.
         """
-        if self._storage is None:
+        storage = self._storage
+        if storage is None:
             connection = await _looked_up_async(self.conn_id)
             # Whoever else looked it up meanwhile may have been first.
-            self._storage = self._storage or self._open(connection)
-        return self._storage
+            storage = self._storage = self._storage or self._open(connection)
+        return storage
 
     def close(self) -> None:
         """Close the connections that are not in use; the next operation opens one again."""
-        if self._storage is not None:
-            self._storage.close()
+        storage = self._storage
+        if storage is not None:
+            storage.close()
 
     def _open(self, connection: Connection) -> Storage:
         from backpressure.storage import PostgresStorage  # noqa: PLC0415 - a file that is only parsed needs no driver
@@ -195,31 +199,73 @@ def dsn(connection: Connection) -> str:
 
 def _looked_up(conn_id: str) -> Connection:
     from airflow.sdk import Connection  # noqa: PLC0415 - not while a DAG file is parsed
-    from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415 - the same
 
     try:
         found: Connection = Connection.get(conn_id)
-    except AirflowNotFoundException as error:
-        raise _missing(conn_id) from error
+    except Exception as error:  # whatever a secrets backend raises
+        supervisor, answer = _supervisor(), None
+        if supervisor is not None:
+            try:
+                answer = supervisor.send(_question(conn_id))
+            except Exception as refusal:  # noqa: BLE001 - the same
+                answer = getattr(refusal, "error", None)
+        raise _failed(conn_id, error, answer, supervised=supervisor is not None) from error
     return found
 
 
 async def _looked_up_async(conn_id: str) -> Connection:
     from airflow.sdk import Connection  # noqa: PLC0415 - not while a DAG file is parsed
-    from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415 - the same
 
     try:
         found: Connection = await Connection.async_get(conn_id)
-    except AirflowNotFoundException as error:
-        raise _missing(conn_id) from error
+    except Exception as error:  # the same
+        supervisor, answer = _supervisor(), None
+        if supervisor is not None:
+            try:
+                answer = await supervisor.asend(_question(conn_id))
+            except Exception as refusal:  # noqa: BLE001 - the same
+                answer = getattr(refusal, "error", None)
+        raise _failed(conn_id, error, answer, supervised=supervisor is not None) from error
     return found
 
 
-def _missing(conn_id: str) -> StorageAccessError:
-    return StorageAccessError(
-        f"there is no Airflow connection {conn_id!r}: make it with airflow connections add {conn_id} "
-        f"--conn-uri 'postgres://USER:PASSWORD@HOST/DATABASE'"
+def _failed(conn_id: str, error: Exception, answer: object, *, supervised: bool) -> StorageError:
+    """What a failed look-up means. Of the original only the type is named: its text may hold what is in a connection.
+
+    Airflow says "not found" also when its server did not answer, since it then goes on to other places that have no
+    such connection either; what the supervisor of the task or trigger was answered tells the two apart.
+    """
+    from airflow.sdk.exceptions import (  # noqa: PLC0415 - not while a DAG file is parsed
+        AirflowNotFoundException,
+        AirflowSecretsBackendAccessDenied,
+        ErrorType,
     )
+
+    if isinstance(error, AirflowSecretsBackendAccessDenied):
+        return StorageAccessError(f"Airflow does not let this task or trigger read the connection {conn_id!r}")
+    denied = not supervised or getattr(answer, "error", None) is ErrorType.CONNECTION_NOT_FOUND
+    if isinstance(error, AirflowNotFoundException) and denied:
+        return StorageAccessError(
+            f"there is no Airflow connection {conn_id!r}: make it with airflow connections add {conn_id} "
+            f"--conn-uri 'postgres://USER:PASSWORD@HOST/DATABASE'"
+        )
+    return StorageUnavailableError(
+        f"Airflow could not look the connection {conn_id!r} up ({type(error).__name__}); check that its API server "
+        f"and its secrets backends answer"
+    )
+
+
+def _supervisor() -> Any:
+    """The way to the process that asks Airflow's server for a task or a trigger; None where there is none."""
+    from airflow.sdk.execution_time import task_runner  # noqa: PLC0415 - not while a DAG file is parsed
+
+    return getattr(task_runner, "SUPERVISOR_COMMS", None)
+
+
+def _question(conn_id: str) -> Any:
+    from airflow.sdk.execution_time.comms import GetConnection  # noqa: PLC0415 - not while a DAG file is parsed
+
+    return GetConnection(conn_id=conn_id)
 
 
 def _again(conn_id: str, options: tuple[tuple[str, Any], ...]) -> ConnectionStorage:
