@@ -176,6 +176,9 @@ def test_a_file_is_put_once_and_noted_first(run: Run, tmp_path: Path, monkeypatc
     monkeypatch.setattr(run, "_borrow", lambda *note: noted.append(note))
     path = tmp_path / "switches" / "scheduler-2"
     assert run.put_file(path).exists()
-    assert noted == [("file", "scheduler-2", str(path))]
+    assert noted == [("file", str(path), str(path))]
     run.put_file(path)
     assert len(noted) == 1
+    other = run.put_file(tmp_path / "elsewhere" / "scheduler-2")
+    assert len({name for _, name, _ in noted}) == 2, "another file of that name has a note of its own"
+    assert other.exists()

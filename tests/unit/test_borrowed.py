@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 from backpressure import pools
 from backpressure.airflow import borrowed
-from backpressure.airflow.client import AirflowError
+from backpressure.airflow.client import AirflowError, AirflowUnreachableError
 from backpressure.airflow.upstream import UpstreamDroppedError
 from support.airflow_api import Airflow as PoolAirflow
 from support.celery_workers import FakeCelery
@@ -156,6 +156,39 @@ def test_what_cannot_be_given_back_keeps_its_note_and_no_other() -> None:
     borrowed.give_back(api, "r1", celery.workers)
     assert celery.queues["a@lab"] == ["fast"]
     assert borrowed.notes(api) == []
+
+
+def test_whatever_goes_wrong_with_one_note_the_others_are_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that cannot be removed, a kind that nobody knows, a pool that vanishes, a server that is silent once."""
+    api: Any = Airflow(gone=1, silent=1, api=3)
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    for kind, name, before in (
+        ("file", str(folder), str(folder)),
+        ("of a later release", "x", None),
+        ("pool", "gone", 2),
+        ("pool", "silent", 2),
+        ("pool", "api", 5),
+    ):
+        borrowed.borrow(api, kind, name, before, dag_id="lesson", run_id="r1")
+    resize = pools.resize
+
+    def resized(client: Any, name: str, slots: int) -> int:
+        if name == "silent":
+            raise AirflowUnreachableError("no answer")
+        if name == "gone":
+            client.delete("/pools/gone")
+        return resize(client, name, slots)
+
+    monkeypatch.setattr(pools, "resize", resized)
+    with pytest.raises(ExceptionGroup, match="a later release may have noted it") as caught:
+        borrowed.give_back(api, "r1")
+    kinds = [OSError, LookupError, LookupError, AirflowUnreachableError]
+    assert [isinstance(error, kind) for error, kind in zip(caught.value.exceptions, kinds, strict=True)] == [True] * 4
+    assert api.pools["api"]["slots"] == 5
+    assert [note["name"] for note in borrowed.notes(api)] == [str(folder), "x", "gone", "silent"]
 
 
 def test_what_a_dead_run_borrowed_passes_to_the_next() -> None:

@@ -15,7 +15,6 @@ from urllib.parse import quote
 from backpressure import pools
 from backpressure.airflow.celery import Workers, WorkersError
 from backpressure.airflow.client import AirflowClient, AirflowError
-from backpressure.airflow.upstream import UpstreamError
 
 PREFIX = "borrowed."
 LANE = "lane"
@@ -73,26 +72,40 @@ def give_back(
     """
     undone, errors = [], []
     for note in notes(api):
-        if note["run_id"] != run_id if run_id is not None else _is_active(api, note):
-            continue
-        if note["kind"] == LANE and reset_lane is None and run_id is not None:
-            continue
         try:
-            if note["kind"] == LANE:
-                if reset_lane is not None:
-                    reset_lane(note["name"])
-            elif note["kind"] not in _UNDO_WORKER:
-                _UNDO[note["kind"]](api, note["name"], note["before"])
-            elif workers is not None:
-                _UNDO_WORKER[note["kind"]](workers(), note["name"], note["before"])
-        except (AirflowError, UpstreamError, WorkersError) as error:
+            if note["run_id"] != run_id if run_id is not None else _is_active(api, note):
+                continue
+            if note["kind"] == LANE and reset_lane is None and run_id is not None:
+                continue
+            _undo(api, note, workers, reset_lane)
+            _forget(api, note)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other notes are not to suffer for it
+            error.add_note(f"{note['kind']} {note['name']}")
             errors.append(error)
-            continue
-        _forget(api, note)
-        undone.append(f"{note['kind']} {note['name']}")
+        else:
+            undone.append(f"{note['kind']} {note['name']}")
     if errors:
         raise ExceptionGroup(f"not given back: {'; '.join(map(str, errors))}", errors)
     return undone
+
+
+def _undo(
+    api: AirflowClient,
+    note: dict[str, Any],
+    workers: Callable[[], Workers] | None,
+    reset_lane: Callable[[str], object] | None,
+) -> None:
+    kind, name, before = note["kind"], note["name"], note["before"]
+    if kind == LANE:
+        if reset_lane is not None:
+            reset_lane(name)
+    elif kind in _UNDO_WORKER:
+        if workers is not None:
+            _UNDO_WORKER[kind](workers(), name, before)
+    elif kind in _UNDO:
+        _UNDO[kind](api, name, before)
+    else:
+        raise LookupError(f"nobody knows how to give back {kind!r} {name!r}: a later release may have noted it")
 
 
 def _is_active(api: AirflowClient, note: dict[str, Any]) -> bool:

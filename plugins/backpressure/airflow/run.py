@@ -103,7 +103,7 @@ class Run:
     def put_file(self, path: Path) -> Path:
         """Put an empty file somewhere until this run is over, or somebody removes it; one that is there stays."""
         if not path.exists():
-            self._borrow("file", path.name, str(path))
+            self._borrow("file", str(path), str(path))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         return path
