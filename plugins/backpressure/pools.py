@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 DEFAULT_POOL = "default_pool"
 INFINITE = -1
@@ -92,7 +93,7 @@ class PoolStatus:
 def status(api: Api, name: str) -> PoolStatus | None:
     """The pool right now, None when it does not exist."""
     try:
-        return PoolStatus.of(api.get(f"/pools/{name}"))
+        return PoolStatus.of(api.get(_path(name)))
     except Exception as error:
         if getattr(error, "status", None) == _NOT_FOUND:
             return None
@@ -104,23 +105,30 @@ def ensure(api: Api, spec: PoolSpec, *, resize_existing: bool = False) -> Change
 
     An existing pool of another size is left alone and reported as ``drifted``, so that a size set by hand survives a
     restart; with ``resize_existing`` it is made as specified.
+
+    Raises:
+        LookupError: Airflow says that the pool is there, and twice does not find it.
     """
-    try:
-        api.post("/pools", asdict(spec))
-    except Exception as error:
-        if getattr(error, "status", None) != _CONFLICT:
-            raise
-    else:
-        return "created"
-    found = status(api, spec.name)
-    if found is None:
-        return ensure(api, spec, resize_existing=resize_existing)
-    if (found.slots, found.include_deferred) == (spec.slots, spec.include_deferred):
-        return "unchanged"
-    if not resize_existing:
-        return "drifted"
-    replace(api, spec)
-    return "resized"
+    for _ in range(2):  # somebody may delete it between the two questions
+        try:
+            api.post("/pools", asdict(spec))
+        except Exception as error:
+            if getattr(error, "status", None) != _CONFLICT:
+                raise
+        else:
+            return "created"
+        if (found := status(api, spec.name)) is None:
+            continue
+        if (found.slots, found.include_deferred) == (spec.slots, spec.include_deferred):
+            return "unchanged"
+        if not resize_existing:
+            return "drifted"
+        replace(api, spec)
+        return "resized"
+    raise LookupError(
+        f"Airflow has a pool {spec.name!r} and does not find it by that name: its web server, or a proxy before it, "
+        f"changes the path {_path(spec.name)!r}; choose another name"
+    )
 
 
 def ensure_all(api: Api, specs: Iterable[PoolSpec], *, resize_existing: bool = False) -> dict[str, Change]:
@@ -139,7 +147,7 @@ def resize(api: Api, name: str, slots: int) -> int:
     """
     _check_slots(slots)
     try:
-        before = api.get(f"/pools/{name}")
+        before = api.get(_path(name))
     except Exception as error:
         if getattr(error, "status", None) == _NOT_FOUND:
             raise LookupError(
@@ -147,7 +155,7 @@ def resize(api: Api, name: str, slots: int) -> int:
             ) from error
         raise
     if name == DEFAULT_POOL:
-        api.patch(f"/pools/{name}", {"slots": slots}, update_mask="slots")
+        api.patch(_path(name), {"slots": slots}, update_mask="slots")
     else:
         replace(api, PoolSpec(name, slots, before["description"] or "", before["include_deferred"]))
     return int(before["slots"])
@@ -161,7 +169,7 @@ def drain(api: Api, name: str) -> int:
 def remove(api: Api, name: str) -> bool:
     """Delete the pool; False when there was none. Tasks that name it stay ``scheduled`` for ever."""
     try:
-        api.delete(f"/pools/{name}")
+        api.delete(_path(name))
     except Exception as error:
         if getattr(error, "status", None) == _NOT_FOUND:
             return False
@@ -173,10 +181,15 @@ def replace(api: Api, spec: PoolSpec) -> None:
     """Make an existing pool as specified, but for the description of the default pool, which Airflow keeps."""
     if spec.name == DEFAULT_POOL:
         body = {"slots": spec.slots, "include_deferred": spec.include_deferred}
-        api.patch(f"/pools/{spec.name}", body, update_mask=["slots", "include_deferred"])
+        api.patch(_path(spec.name), body, update_mask=["slots", "include_deferred"])
     else:
         body = asdict(spec)
-        api.patch(f"/pools/{spec.name}", {"pool": body.pop("name"), **body})
+        api.patch(_path(spec.name), {"pool": body.pop("name"), **body})
+
+
+def _path(name: str) -> str:
+    """Where Airflow has a pool; its routes take any name, slashes included."""
+    return f"/pools/{quote(name, safe='')}"
 
 
 def _check_slots(slots: int) -> None:

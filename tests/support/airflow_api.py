@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from backpressure.airflow.client import AirflowError
 
@@ -45,7 +46,7 @@ class Airflow:
         del self.pools[self._known("DELETE", path)]
 
     def _known(self, method: str, path: str) -> str:
-        name = path.removeprefix("/pools/")
+        name = unquote(urlsplit(path).path.removeprefix("/pools/"))  # as a server reads it
         if name not in self.pools:
             raise AirflowError(method, path, 404, "not found")
         return name

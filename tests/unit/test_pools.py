@@ -57,6 +57,33 @@ def test_drain_closes_the_pool() -> None:
     assert api.pools["api"]["slots"] == 0
 
 
+@pytest.mark.parametrize("name", ["a/b", "a?b", "a#b", "a%2Fb", "50 %", "größe"])
+def test_a_pool_of_any_name_is_found_again(name: str) -> None:
+    """What means something in an address is quoted: the same pool is created, read, resized and removed."""
+    api = Airflow()
+    assert pools.ensure(api, PoolSpec(name, 3)) == "created"
+    assert pools.ensure(api, PoolSpec(name, 3)) == "unchanged"
+    assert pools.ensure(api, PoolSpec(name, 4), resize_existing=True) == "resized"
+    assert pools.resize(api, name, 5) == 4
+    assert pools.remove(api, name)
+    assert pools.status(api, name) is None
+
+
+def test_a_pool_that_is_there_and_not_found_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that changes paths, say: it is asked for twice, and then said."""
+    api = Airflow(api=3)
+    asked: list[str] = []
+
+    def get(path: str, **_: Any) -> Any:
+        asked.append(path)
+        raise AirflowError("GET", path, 404, "not found")
+
+    monkeypatch.setattr(api, "get", get)
+    with pytest.raises(LookupError, match="does not find it by that name"):
+        pools.ensure(api, PoolSpec("api", 3))
+    assert asked == ["/pools/api"] * 2
+
+
 def test_a_pool_that_is_not_there() -> None:
     """Status is None, removal says False, resizing names the remedy."""
     api = Airflow()
