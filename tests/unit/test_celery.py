@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from backpressure.airflow.celery import BrokerError, Worker, Workers, WorkersError, broker_url
 from backpressure.airflow.client import AirflowError
 from celery import Celery
+from kombu.transport.redis import Channel
 from support.celery_workers import PROCESSES, FakeCelery
 
 
@@ -168,6 +170,24 @@ def test_what_lies_in_queues_is_counted() -> None:
 def test_a_connection_is_a_url(fields: dict[str, Any], url: str) -> None:
     """A socket's path or a host, with what else a connection may have."""
     assert broker_url(**fields) == url
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, ("/run/a lab/valkey.sock", None, 0)),
+        ({"password": "p@ss/1", "database": "2"}, ("/run/a lab/valkey.sock", "p@ss/1", 2)),
+    ],
+)
+def test_a_socket_has_password_and_database(fields: dict[str, Any], expected: tuple[str, str | None, int]) -> None:
+    """As Celery reads the URL, which is another one than that of a host."""
+    url = broker_url("/run/a lab/valkey.sock", **fields)
+    channel = Channel.__new__(Channel)  # without what needs a server
+    with Celery(broker=url, set_as_current=False) as app, app.connection() as connection:
+        channel.connection = SimpleNamespace(client=connection, default_port=6379)
+        read = channel._connparams()
+    channel.closed = True
+    assert (read["path"], read["password"], read["db"]) == expected
 
 
 def test_a_connection_without_a_host_is_refused() -> None:

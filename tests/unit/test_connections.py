@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,3 +107,12 @@ def test_a_limit_is_read_as_it_was_written_last(server: PostgresServer) -> None:
     with pytest.raises(LookupError, match="nobody"):
         read_limit("nobody")
     server.psql("DROP TABLE load_limits")
+
+
+def test_limits_are_written_by_many_at_once(server: PostgresServer) -> None:
+    """Processes that make the table together do not get into each other's way."""
+    for _ in range(5):
+        with ThreadPoolExecutor(6) as workers:
+            list(workers.map(write_limit, "abcdef", range(1, 7)))
+        assert [read_limit(name) for name in "abcdef"] == [1, 2, 3, 4, 5, 6]
+        server.psql("DROP TABLE load_limits")

@@ -77,6 +77,23 @@ def test_goes_on_where_a_former_one_left_off() -> None:
     assert not any(second.step().changed for _ in range(5))
 
 
+def test_a_clock_that_is_set_back_delays_it_by_one_cool_down() -> None:
+    """A change that now lies a day ahead holds nothing up for a day."""
+    api = Busy(2, [900.0], api=2)
+    first = PoolSteering(api, "api", PoolController(SETTINGS), clock=ManualClock(100_000.0))
+    first.step()
+    assert first.step().changed
+    clock = ManualClock(100_000.0 - 86_400.0)
+    second = PoolSteering(api, "api", PoolController(SETTINGS), clock=clock, state=first.state)
+    changes = []
+    for _ in range(10):
+        if second.step().changed:
+            changes.append(clock.now_ns() / 1e9 - 13_600)
+        clock.advance(5)
+    assert len(changes) == 1
+    assert 30 <= changes[0] <= 40
+
+
 def test_a_missing_pool_is_named() -> None:
     """LookupError says which, and how to create it."""
     with pytest.raises(LookupError, match="there is no pool 'api': create it with"):

@@ -298,9 +298,10 @@ def broker_url(
 
     if not host:
         raise ValueError(f"host={host!r}: a broker's connection needs a host, or the path of a socket")
-    if host.startswith("/"):
-        return f"redis+socket://{host}"
     login = f":{quote(password, safe='')}@" if password else ""
+    if host.startswith("/"):
+        # Kombu reads the path without its first slash, and the database from the query.
+        return f"redis+socket://{login}{quote(host)}" + (f"?virtual_host={database}" if database else "")
     return f"redis://{login}{host}:{port or 6379}/{database or 0}"
 
 

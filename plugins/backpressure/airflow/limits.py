@@ -10,8 +10,9 @@ __all__ = ["read_limit", "write_limit"]
 
 def write_limit(name: str, calls_per_second: float) -> None:
     """Write a measured limit into the table ``load_limits`` of the lessons' database, which it makes if need be."""
+    # Two who make the table at once may both find that it is not there: the lock lets one go first.
     _execute(
-        "CREATE TABLE IF NOT EXISTS load_limits "
+        "SELECT pg_advisory_xact_lock(hashtext('load_limits')); CREATE TABLE IF NOT EXISTS load_limits "
         "(name text PRIMARY KEY, calls_per_second double precision NOT NULL, at timestamptz NOT NULL DEFAULT now())"
     )
     _execute(

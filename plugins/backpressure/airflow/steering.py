@@ -8,6 +8,7 @@ while True:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -98,7 +99,11 @@ class PoolSteering:
 
     def step(self) -> Step:
         """Measure, decide, and resize the pool if need be."""
-        measured = sample(self._api, self._pool, self._clock.now_ns() / NANOSECONDS, self._error_rate())
+        # The time of day, since the next step may be another process's, on another host. It may be set back, and then
+        # the last change would lie in the future, and its cool-down last until then.
+        now = self._clock.now_ns() / NANOSECONDS
+        self.state = replace(self.state, changed_at=min(self.state.changed_at, now))
+        measured = sample(self._api, self._pool, now, self._error_rate())
         self.state, slots = self._controller.decide(self.state, measured)
         if slots != measured.slots:
             pools.resize(self._api, self._pool, slots)
