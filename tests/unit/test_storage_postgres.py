@@ -11,6 +11,7 @@ import socketserver
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -99,9 +100,9 @@ def test_a_silent_host_leaves_time_for_the_next(
             if uri
             else f"host=127.0.0.1,{folder} port={port},5432 user=postgres dbname=postgres gssencmode=disable"
         )
+        postgres_storage.install(FEATURE)
         storage = PostgresStorage(dsn, schema=postgres_storage.schema, timeout=4.0)
         assert storage.run(*TAKE)[0] is True
-        assert asyncio.run(PostgresStorage(dsn, schema=postgres_storage.schema).run_async(*TAKE))[0] is False
         storage.close()
     gone = PostgresStorage(f"host=127.0.0.1,/no/such/folder port={port},1", timeout=0.4)
     with _raises_within(0.4, StorageUnavailableError, r"\(host=127.0.0.1,/no/such/folder port="):
@@ -666,21 +667,23 @@ def test_what_passes_is_no_refusal(message: str) -> None:
 def test_only_failures_of_connections_close_the_others(
     postgres: PostgresServer, postgres_storage: PostgresStorage
 ) -> None:
-    """A lock that is not available is tried for again on the sessions that there are; an ended session ends them."""
+    """A cancelled statement is tried again on the sessions that there are; an ended session ends the others."""
     dsn = f"{postgres.dsn()} application_name=kept"
     storage = PostgresStorage(dsn, schema=postgres_storage.schema, timeout=20, max_connections=3)
     storage.run(*TAKE)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     lent = [_connection.drive(storage._pool.borrow(deadline)) for _ in range(3)]
     for session in lent:
-        _connection.drive(session.execute("SET lock_timeout = '10ms'", deadline))
         storage._pool.give_back(session)
-    with psycopg2.connect(postgres.dsn()) as holder, holder.cursor() as cursor:
+    waiting = "application_name = 'kept' AND wait_event_type = 'Lock'"
+    cancel = f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {waiting}"  # noqa: S608 - made up here
+    with psycopg2.connect(postgres.dsn()) as holder, holder.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute(f"LOCK {storage.schema}.limiter IN ACCESS EXCLUSIVE MODE")
-        release = threading.Timer(0.3, holder.rollback)
-        release.start()
-        assert len(storage.run(*TAKE)) == 3
-        release.join()
+        asked = pool.submit(storage.run, *TAKE)
+        while postgres.psql(cancel) != "t":
+            assert time.monotonic() < deadline, "the operation waits for the lock"
+        holder.rollback()
+        assert len(asked.result(20)) == 3
     holder.close()
     assert sorted(map(id, storage._pool._idle)) == sorted(map(id, lent))
     postgres.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kept'")
