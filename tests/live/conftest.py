@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support import rotation
 from support.lab import Lab
+from support.workdag import remove_left_over
 
 from backpressure_lab import manifest
 from backpressure_lab.exercises import catalog
@@ -59,6 +60,7 @@ def lab() -> Iterator[Lab]:
     """A running lab, shared by the tests that do not harm it."""
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
         running = Lab(Path(folder) / "lab")
+        remove_left_over(Layout.of().work)
         try:
             started = running("up", "--detach")
             assert started.returncode == 0, started.stderr

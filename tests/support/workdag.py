@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from backpressure import pools
@@ -22,6 +23,8 @@ from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 
 FILES = ROOT / "docs" / "examples"
+OURS = "_by_a_test.py"
+"""Ending of the files that tests put into `work/`: no learner's file is called so."""
 OVER = ("success", "failed")
 _NOT_FOUND, _CONFLICT = 404, 409
 _ANSWERS_WITHIN = 120
@@ -105,7 +108,7 @@ def work_dag(lab: Lab, file: str, **slots: int) -> Iterator[WorkDag]:
     named = re.search(r'DAG\("(\w+)"', source)
     assert named, f"{file} has no DAG"
     dag_id = f"{named[1]}_{secrets.token_hex(3)}"
-    copy = context.layout.work / f"{dag_id}.py"
+    copy = context.layout.work / f"{dag_id}{OURS}"
     # On a machine with much else to do the api-server may be silent for a while; that is not what is tested.
     with bootstrap.client(context, patience=_ANSWERS_WITHIN) as api:
         made = [name for name, count in slots.items() if pools.ensure(api, pools.PoolSpec(name, count)) == "created"]
@@ -120,6 +123,12 @@ def work_dag(lab: Lab, file: str, **slots: int) -> Iterator[WorkDag]:
             wait_until(lambda: _forgotten(api, dag_id), _ENDS_WITHIN, f"{dag_id} is deleted")
             for name in made:
                 pools.remove(api, name)
+
+
+def remove_left_over(work: Path) -> None:
+    """Remove what tests have left that were killed: every lab of this checkout would load it."""
+    for path in work.glob(f"*{OURS}"):
+        path.unlink(missing_ok=True)
 
 
 def seconds(instant: str) -> float:
