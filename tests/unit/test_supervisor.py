@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -119,6 +120,56 @@ def test_a_stubborn_part_is_killed(context: Context) -> None:
     watched = Watched(context, [Part("stubborn", STUBBORN, health.alive, grace=0.5)])
     watched.run(until="ready")
     assert not psutil.pid_exists(watched.pids["stubborn"])
+
+
+def _exit(_state: LabState, _news: str) -> None:
+    """What rich does where nobody reads the pipe any more."""
+    raise SystemExit(1)
+
+
+def _closed(_state: LabState, _news: str) -> None:
+    """A terminal that is gone."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def _full(*_: object) -> None:
+    """A disk without room for the state."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("fault", [_exit, _closed, _full])
+def test_what_cannot_be_told_does_not_keep_parts_running(
+    context: Context, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
+) -> None:
+    """Asked to stop, with a broken pipe, a closed terminal or a full disk, it still ends everything."""
+    watched = Watched(context, [Part("part", FORKS, health.alive)])
+
+    def break_and_stop(_state: LabState) -> None:
+        if fault is _full:
+            monkeypatch.setattr(LabState, "save", fault)
+        else:
+            watched.supervisor._watch = fault
+        signal.raise_signal(signal.SIGINT)
+
+    watched.on["ready"] = break_and_stop
+    leader = watched.pids
+    assert watched.run(until="never") is signal.SIGINT
+    assert not psutil.pid_exists(leader["part"])
+    assert processes.family([processes.ProcessId(leader["part"], 0.0)]) == []
+
+
+def test_news_that_cannot_be_told_end_the_lab_and_all_its_parts(context: Context) -> None:
+    """In the middle of a start, too: the fault is passed on when nothing runs any more."""
+    watched = Watched(context, [Part("first", SLEEP, health.alive), Part("second", SLEEP, health.alive)])
+
+    def break_pipe(_state: LabState) -> None:
+        watched.supervisor._watch = _exit
+
+    watched.on["first is healthy"] = break_pipe
+    with pytest.raises(SystemExit):
+        watched.run(until="never")
+    assert watched.pids
+    assert not any(psutil.pid_exists(pid) for pid in watched.pids.values())
 
 
 def test_an_optional_part_runs_while_its_switch_is_set(context: Context) -> None:

@@ -249,13 +249,12 @@ class Supervisor:
         failed = self._state.phase == "failed"
         if not failed:
             self._state.phase = "stopping"
-        self._tell("stopping")
+        self._tell_who_listens("stopping")
         standing = ("postgres", "valkey")
         for group in ([n for n in self._parts if n not in standing], standing):
             states = [state for state in self._state.parts if state.name in group and state.process]
             for stop in {self._parts[state.name].stop for state in states}:
-                with contextlib.suppress(ProcessLookupError):
-                    self._signal(stop, [state for state in states if self._parts[state.name].stop == stop])
+                self._signal(stop, [state for state in states if self._parts[state.name].stop == stop])
             leaders = [state.process for state in states if state.process]
             grace = max((self._parts[state.name].grace for state in states), default=0.0)
             processes.end(leaders, first=signal.SIGCONT, grace=grace, tick=self._poll)
@@ -265,12 +264,13 @@ class Supervisor:
         self._state.past.clear()
         if not failed:
             self._state.phase = "stopped"
-        self._tell("stopped")
+        self._tell_who_listens("stopped")
 
     def _signal(self, number: signal.Signals, states: list[PartState]) -> None:
         for state in states:
             if state.process and state.process.alive():
-                os.kill(state.process.pid, number)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(state.process.pid, number)
 
     def _poll(self) -> None:
         for process in self._running.values():
@@ -286,6 +286,14 @@ class Supervisor:
     def _tell(self, news: str) -> None:
         self._state.save(self._context.layout)
         self._watch(self._state, news)
+
+    def _tell_who_listens(self, news: str) -> None:
+        """Tell while ending, which a full disk, a closed terminal or a pipe that nobody reads must not prevent."""
+        with contextlib.suppress(Exception):
+            self._state.save(self._context.layout)
+        # Where rich prints into a pipe that nobody reads, it ends the process.
+        with contextlib.suppress(Exception, SystemExit):
+            self._watch(self._state, news)
 
     def _last_lines(self, part: Part, count: int = 8) -> str:
         with contextlib.suppress(OSError):
