@@ -13,7 +13,7 @@ from backpressure.airflow.client import AirflowError
 from backpressure.airflow.upstream import Endpoint
 
 from backpressure_lab.exercises.place import Place
-from backpressure_lab.exercises.staging import TROUBLE, sweep
+from backpressure_lab.exercises.staging import TROUBLE, _owner, sweep
 
 
 class Api:
@@ -43,14 +43,15 @@ class Api:
 @pytest.mark.parametrize(
     ("owner", "swept"),
     [
+        (_owner(), 0),
         ([os.getpid(), psutil.Process().create_time()], 0),
         ([os.getpid(), 1.0], 1),
         ([2**22 + 1, 1.0], 1),
         (None, 0),
     ],
-    ids=["running", "another process of the same id", "gone", "half written"],
+    ids=["running", "running, as written before", "another process of the same id", "gone", "half written"],
 )
-def test_only_what_nobody_owns_any_more_is_removed(tmp_path: Path, owner: list[float] | None, swept: int) -> None:
+def test_only_what_nobody_owns_any_more_is_removed(tmp_path: Path, owner: Any, swept: int) -> None:
     """With its runs, DAGs, pools and files."""
     place, api = Place(tmp_path / "checks", tmp_path / "submissions", Endpoint("http://none")), Api()
     plan = place.checks / "x__1.json"

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from support.lab import wait_until
 
 from backpressure_lab.errors import NotRunningError
+from backpressure_lab.files import write_json
 from backpressure_lab.stack import health, processes
 from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 from backpressure_lab.stack.parts import Part
 from backpressure_lab.stack.secrets import Secrets
 from backpressure_lab.stack.settings import Ports
-from backpressure_lab.stack.state import LabState
+from backpressure_lab.stack.state import LabState, sign, signed_by
 from backpressure_lab.stack.supervisor import Supervisor
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -194,14 +198,108 @@ def test_the_state_can_be_read_by_others_at_any_time(context: Context) -> None:
     assert [(part.name, part.phase) for part in seen[0].parts] == [("part", "healthy")]
 
 
-def test_a_foreign_process_is_not_taken_for_ours() -> None:
-    """A number that was given to another process since does not make that process ours to end."""
-    me = processes.ProcessId.of(os.getpid())
-    assert me is not None
-    assert me.alive()
-    assert not processes.ProcessId(me.pid, me.created - 100).alive()
-    stale = processes.ProcessId(os.getsid(0), time.time() + 100)
-    assert os.getpid() not in {process.pid for process in processes.family([stale])}
+def _earlier(identity: processes.ProcessId) -> processes.ProcessId:
+    """A process of the same number that began before."""
+    if isinstance(identity.created, float):
+        return processes.ProcessId(identity.pid, identity.created - 100)
+    boot, ticks = identity.created.split(":")
+    return processes.ProcessId(identity.pid, f"{boot}:{int(ticks) - 100}")
+
+
+def _of_session(leader: int) -> list[int]:
+    """Zombies included."""
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError):
+            found += [pid] if os.getsid(pid) == leader else []
+    return found
+
+
+@pytest.fixture
+def session() -> Iterator[processes.ProcessId]:
+    """The leader of a session, with children in it."""
+    with subprocess.Popen(FORKS, start_new_session=True) as process:
+        found = processes.ProcessId.of(process.pid)
+        assert found
+        wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) == 2, 20, "it has forked")
+        yield found
+        os.killpg(process.pid, signal.SIGKILL)
+    # After a supervisor has run here, orphans come to this process, and would stay as zombies.
+    wait_until(lambda: processes.reap() or not _of_session(found.pid), 20, "they are gone")
+
+
+def _by_the_wall_clock(identity: processes.ProcessId) -> processes.ProcessId:
+    """As an earlier version wrote it down."""
+    return processes.ProcessId(identity.pid, psutil.Process(identity.pid).create_time())
+
+
+@pytest.mark.parametrize("written", [lambda identity: identity, _by_the_wall_clock], ids=["now", "before"])
+def test_a_number_that_was_given_away_names_nobody(
+    session: processes.ProcessId, written: Callable[[processes.ProcessId], processes.ProcessId]
+) -> None:
+    """Neither the process that has the number now nor what it has started is ours to end; a real leader's family is."""
+    leader = written(session)
+    assert leader.alive()
+    assert session.pid in {process.pid for process in processes.family([leader])}
+    assert len(processes.family([leader])) == 3
+    stale = _earlier(leader)
+    assert not stale.alive()
+    assert processes.family([stale]) == []
+    assert processes.end([stale], first=signal.SIGKILL, grace=0.0) == 0
+    assert len(processes.family([leader])) == 3
+
+
+def test_a_leader_that_has_ended_still_names_its_session(session: processes.ProcessId) -> None:
+    """Collected or not, it leaves its children to us; processes that were there before it are none of them."""
+    os.kill(session.pid, signal.SIGKILL)
+    wait_until(lambda: not session.alive(), 20, "the leader is a zombie")
+    assert session.exists()
+    assert len(processes.family([session])) == 2
+    os.waitpid(session.pid, 0)
+    assert not session.exists()
+    assert len(processes.family([session])) == 2
+    later = processes.ProcessId(session.pid, time.time() + 100)
+    assert processes.family([later]) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells no other time than the wall clock's")
+def test_a_clock_that_is_set_changes_nobodys_identity(
+    session: processes.ProcessId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All times of start that are told by the wall clock move with it, as btime of /proc/stat does."""
+    told = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: told(process) + 3600)
+    assert session.alive()
+    assert processes.ProcessId.of(session.pid) == session
+    assert len(processes.family([session])) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the boot is not told")
+def test_nothing_of_an_earlier_boot_is_there(session: processes.ProcessId) -> None:
+    """The same number and the same ticks after a restart of the machine are another process."""
+    assert isinstance(session.created, str)
+    before = processes.ProcessId(session.pid, f"another-boot:{session.created.split(':')[1]}")
+    assert not before.alive()
+    assert processes.family([before]) == []
+    os.kill(session.pid, signal.SIGKILL)
+    os.waitpid(session.pid, 0)
+    assert processes.family([before]) == []
+
+
+def test_a_state_that_an_earlier_version_wrote_is_read(context: Context) -> None:
+    """With times of the wall clock, for a lab that was running while this checkout was updated."""
+    me = _by_the_wall_clock(processes.ProcessId(os.getpid(), 0.0))
+    part = {"name": "part", "phase": "healthy", "pid": me.pid, "created": me.created}
+    state = {"phase": "ready", "pid": me.pid, "created": me.created, "url": "", "light": True, "started": 0.0}
+    write_json(context.layout.state_file, state | {"parts": [part], "past": [[me.pid, me.created]]})
+    found = LabState.load(context.layout)
+    assert found
+    assert found.supervisor.alive()
+    assert found.sessions() == [me, me]
+    write_json(context.layout.lock_file, [me.pid, me.created])
+    assert signed_by(context.layout) == me
+    sign(context.layout)
+    assert signed_by(context.layout) == processes.ProcessId.of(os.getpid())
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from backpressure_lab.exercises.facts import Facts
 from backpressure_lab.exercises.place import Place
 from backpressure_lab.exercises.seen import Load
 from backpressure_lab.files import write_json, write_text
+from backpressure_lab.stack.processes import ProcessId
 
 __all__ = ["NOT_FOUND", "OVER", "TROUBLE", "Lab", "Play", "Stage", "staged", "sweep", "until"]
 
@@ -124,9 +125,10 @@ def staged(lab: Lab, play: Play, facts: Facts, load: Load) -> Iterator[Stage]:
         _clear(stage)
 
 
-def _owner() -> list[float]:
+def _owner() -> tuple[int, str | float] | None:
     """This process: its id, and when it began, since ids are used again."""
-    return [os.getpid(), psutil.Process().create_time()]
+    me = ProcessId.of(os.getpid())
+    return astuple(me) if me else None
 
 
 def sweep(place: Place, api: AirflowClient) -> int:
@@ -135,8 +137,7 @@ def sweep(place: Place, api: AirflowClient) -> int:
     for plan in place.checks.glob("*.json"):
         try:
             found = json.loads(plan.read_text(encoding="utf-8"))
-            pid, begun = found["owner"]
-            if psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).create_time() == begun:
+            if ProcessId.read(found["owner"]).alive():
                 continue
             named = {name: str(own) for name, own in found["pools"].items()}
             stage = Stage(place, api, plan.stem, tuple(found["copies"]), named, {})

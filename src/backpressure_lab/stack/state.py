@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Literal
 
 from backpressure_lab.errors import DamagedLabError
@@ -26,7 +26,7 @@ class PartState:
     name: str
     phase: PartPhase = "waiting"
     pid: int | None = None
-    created: float | None = None
+    created: str | float | None = None
     since: float = 0.0
     restarts: int = 0
     note: str = ""
@@ -43,14 +43,14 @@ class LabState:
 
     phase: Phase
     pid: int
-    created: float
+    created: str | float
     url: str
     light: bool
     started: float
     note: str = ""
     parts: list[PartState] = field(default_factory=list)
     # Sessions of parts that were restarted: a straggler of theirs is still ours to end.
-    past: list[tuple[int, float]] = field(default_factory=list)
+    past: list[tuple[int, str | float]] = field(default_factory=list)
 
     @property
     def supervisor(self) -> ProcessId:
@@ -76,7 +76,7 @@ class LabState:
         try:
             found = json.loads(layout.state_file.read_text(encoding="utf-8"))
             parts = [PartState(**part) for part in found.pop("parts")]
-            past = [(int(pid), float(created)) for pid, created in found.pop("past")]
+            past = [astuple(ProcessId.read(one)) for one in found.pop("past")]
             return cls(parts=parts, past=past, **found)
         except FileNotFoundError:
             return None
@@ -84,7 +84,7 @@ class LabState:
             raise DamagedLabError(layout.state_file, str(error)) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def supervising(layout: Layout) -> Iterator[bool]:
     """Hold the lock of a running lab; yields False when another process holds it.
 
@@ -111,14 +111,13 @@ def sign(layout: Layout) -> None:
     """Write into the lock who holds it: what can be told of the supervisor when the state file cannot be read."""
     me = ProcessId.of(os.getpid())
     if me is not None:
-        layout.lock_file.write_text(json.dumps([me.pid, me.created]), encoding="utf-8")
+        layout.lock_file.write_text(json.dumps(astuple(me)), encoding="utf-8")
 
 
 def signed_by(layout: Layout) -> ProcessId | None:
     """The supervisor that wrote itself into the lock; None when there is no such process any more."""
     try:
-        pid, created = json.loads(layout.lock_file.read_text(encoding="utf-8"))
-        supervisor = ProcessId(int(pid), float(created))
+        supervisor = ProcessId.read(json.loads(layout.lock_file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return supervisor if supervisor.alive() else None
