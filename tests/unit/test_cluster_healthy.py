@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,6 +66,16 @@ def test_a_server_is_well_when_it_answers(address: str) -> None:
     Server.status = 500
     assert healthy.main(f"http://{address}/health") == 1
     assert healthy.main("http://127.0.0.1:9/health") == 1
+
+
+def test_a_proxy_is_not_asked(address: str) -> None:
+    """A proxy that the engine gives to its containers has no say in whether one is well."""
+    Server.status, Server.body = 200, '{"triggerer": {"status": "healthy"}}'
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    for question in (f"http://{address}/health", "triggerer"):
+        command = [sys.executable, "-m", "backpressure_lab.cluster.healthy", question]
+        assert subprocess.run(command, env=environment | proxies, check=False).returncode == 0
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from backpressure_lab import files
@@ -153,6 +154,33 @@ def test_the_parts_environment_holds_no_secret_and_no_foreign_setting(
     environment = Context(layout, secrets, ports.Ports(1, 2, 3, 4)).environment()
     assert [name for name in environment if name.startswith("AIRFLOW")] == ["AIRFLOW_HOME"]
     assert not set(secrets.__dict__.values()) & set(environment.values())
+
+
+@pytest.mark.parametrize(
+    ("theirs", "lower", "upper"),
+    [
+        ({}, "127.0.0.1,localhost", "127.0.0.1,localhost"),
+        ({"NO_PROXY": "corp, localhost"}, "corp,localhost,127.0.0.1", "corp,localhost,127.0.0.1"),
+        ({"no_proxy": "a", "NO_PROXY": "b"}, "a,127.0.0.1,localhost", "b,127.0.0.1,localhost"),
+        ({"no_proxy": "*"}, "*", "*"),
+    ],
+)
+def test_the_parts_reach_each_other_without_a_proxy(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, theirs: dict[str, str], lower: str, upper: str
+) -> None:
+    """The caller's proxy is kept for other hosts, and the hosts that the caller excludes stay excluded."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**theirs, "HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
+    environment = Context(layout, Secrets.generate(), ports.Ports(1, 2, 3, 4)).environment()
+    assert (environment["no_proxy"], environment["NO_PROXY"]) == (lower, upper)
+    assert environment["HTTP_PROXY"] == "http://127.0.0.1:9"
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, environment[name])
+    with httpx.Client() as client:
+        assert client._transport_for_url(httpx.URL("http://127.0.0.1:8080/execution/")) is client._transport
+        assert (client._transport_for_url(httpx.URL("http://example.org/")) is client._transport) == (lower == "*")
 
 
 def test_parallelism_fits_the_cores() -> None:

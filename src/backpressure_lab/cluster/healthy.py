@@ -11,18 +11,20 @@ import os
 import socket
 import sys
 from http.client import HTTPException
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from backpressure_lab.cluster import places
 from backpressure_lab.errors import LabError
 
 _SECONDS = 5.0
+# What is asked is this container or its neighbour: a proxy that the engine passes on is for other addresses.
+_open = build_opener(ProxyHandler({})).open
 
 
 def answers(url: str) -> bool:
     """Whether the URL answers 200."""
     try:
-        with urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - the compose file's own addresses
+        with _open(url, timeout=_SECONDS) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004 - OK
     except (OSError, HTTPException):
         return False
@@ -31,7 +33,7 @@ def answers(url: str) -> bool:
 def component(name: str, url: str) -> bool:
     """Whether Airflow calls one of its components healthy."""
     try:
-        with urlopen(f"{url}/api/v2/monitor/health", timeout=_SECONDS) as answer:  # noqa: S310 - the same
+        with _open(f"{url}/api/v2/monitor/health", timeout=_SECONDS) as answer:
             told = json.load(answer).get(name) or {}
     except (OSError, HTTPException, ValueError):
         return False

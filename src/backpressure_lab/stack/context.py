@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from backpressure_lab.errors import DamagedLabError, NotRunningError
@@ -50,13 +51,13 @@ class Context:
             raise DamagedLabError(path, str(error)) from error
 
     def environment(self) -> dict[str, str]:
-        """The parts' environment: no secret, and none of the caller's own Airflow settings."""
+        """The parts' environment: no secret, none of the caller's own Airflow settings, no proxy to one another."""
         kept = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AIRFLOW__", "AIRFLOW_", "BACKPRESSURE_", "PYTHON"))
         }
-        return kept | {
+        own = {
             "AIRFLOW_HOME": str(self.layout.airflow_home),
             "BACKPRESSURE_LAB_HOME": str(self.layout.home),
             "PYTHONPATH": f"{self.layout.root / 'src'}{os.pathsep}{self.layout.plugins}",
@@ -66,3 +67,17 @@ class Context:
             "OPENBLAS_NUM_THREADS": "1",
             "NO_COLOR": "1",
         }
+        return kept | _without_proxy(kept) | own
+
+
+def _without_proxy(environment: Mapping[str, str]) -> dict[str, str]:
+    """Who must be reached directly, the caller's own hosts first: a task asks Airflow's API through HTTP_PROXY, too.
+
+    Some libraries look at one of the two names only, and some let it hide the other.
+    """
+    found = {}
+    for name, other in (("no_proxy", "NO_PROXY"), ("NO_PROXY", "no_proxy")):
+        hosts = [host.strip() for host in environment.get(name, environment.get(other, "")).split(",") if host.strip()]
+        # Beside others, an asterisk would no longer stand for all hosts.
+        found[name] = "*" if "*" in hosts else ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+    return found
