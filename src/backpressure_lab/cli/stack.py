@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -38,26 +39,44 @@ _STYLE = {
 def up(*, detach: bool, light: bool, port: int | None) -> int:
     """Start the lab in the foreground, or in the background with ``detach``."""
     layout = Layout.of()
-    running = lab.current(layout)
-    if running is not None and running.phase in ("starting", "ready"):
-        console = Console(stderr=True)
-        console.print(f"The lab is up already: {running.url}", highlight=False)
-        return 0 if running.phase == "ready" or _follow(layout, Console(stderr=True)) else NOT_RUNNING
-    if detach:
-        return _detach(layout, light=light, port=port)
-    return _foreground(layout, light=light, port=port)
+    console = Console(stderr=True)
+    while True:
+        if _settled(layout, console):
+            return _join(layout, console)
+        if detach:
+            return _detach(layout, console, light=light, port=port)
+        # Where another command was quicker, it is joined.
+        with contextlib.suppress(lab.AlreadyUpError):
+            return _foreground(layout, console, light=light, port=port)
 
 
 def bring_up(layout: Layout, *, quiet: bool) -> int:
     """Start the lab in the background for a command that needs it, or wait for one that is starting."""
     console = Console(stderr=True, quiet=quiet)
-    if lab.is_up(layout):
+    if _settled(layout, console):
         return 0 if _follow(layout, console) else NOT_RUNNING
-    return _detach(layout, light=False, port=None, console=console)
+    return _detach(layout, console, light=False, port=None)
 
 
-def _foreground(layout: Layout, *, light: bool, port: int | None) -> int:
-    console = Console(stderr=True)
+def _settled(layout: Layout, console: Console) -> bool:
+    return lab.settled(
+        layout, lambda: console.print("The lab is on its way down; waiting until it is gone.", highlight=False)
+    )
+
+
+def _join(layout: Layout, console: Console) -> int:
+    """Wait for a lab that another command has started."""
+    running = lab.current(layout)
+    if running is not None:
+        console.print(f"The lab is up already: {running.url}", highlight=False)
+        if running.phase == "ready":
+            return 0
+    if not _follow(layout, console):
+        raise NotRunningError("The lab went down before it was ready.\nStart it again with: ./lab up")
+    return 0
+
+
+def _foreground(layout: Layout, console: Console, *, light: bool, port: int | None) -> int:
     with _Progress(console) as progress:
 
         def watch(state: LabState, news: str) -> None:
@@ -70,37 +89,42 @@ def _foreground(layout: Layout, *, light: bool, port: int | None) -> int:
     return 0 if ended_by in (None, signal.SIGINT, signal.SIGTERM) else 128 + int(ended_by)
 
 
-def _detach(layout: Layout, *, light: bool, port: int | None, console: Console | None = None) -> int:
+def _detach(layout: Layout, console: Console, *, light: bool, port: int | None) -> int:
     arguments = (["--light"] if light else []) + (["--port", str(port)] if port else [])
+    log = lab.supervisor_log(layout)
+    begins = log.stat().st_size if log.exists() else 0
     process = lab.detach(layout, arguments)
-    console = console or Console(stderr=True)
 
     def ended() -> str | None:
-        return None if process.poll() is None else (layout.logs / "supervisor.log").read_text(encoding="utf-8")
+        code = process.poll()
+        if code is None or (code == 0 and lab.is_up(layout)):
+            return None  # with code 0, it has found a lab that another command has started
+        return log.read_bytes()[begins:].decode(errors="replace")
 
     try:
-        ready = _follow(layout, console, started=process.pid, ended=ended)
+        ready = _follow(layout, console, ended)
     except KeyboardInterrupt:
         console.print("The lab goes on starting in the background; stop it with: ./lab down", highlight=False)
         raise
     return 0 if ready else process.wait() or NOT_RUNNING
 
 
-def _follow(
-    layout: Layout, console: Console, started: int | None = None, ended: Callable[[], str | None] = lambda: None
-) -> bool:
-    """Show the progress of a lab that another process starts, until it is ready or gone."""
+def _follow(layout: Layout, console: Console, ended: Callable[[], str | None] | None = None) -> bool:
+    """Show the progress of a lab that another process starts, until it is ready or gone.
+
+    ``ended`` tells what that process has said once it is gone; without it, the lab's lock tells whether it is.
+    """
     with _Progress(console) as progress:
         seen = ""
         while True:
-            output = ended()
+            output = ended() if ended else None
             if output is not None:
                 progress.pause()
                 lines = [line for line in output.splitlines() if line.startswith("lab:") or not seen]
                 console.print("\n".join(lines[-20:]) or output[-2000:], highlight=False, markup=False)
                 return False
-            state = LabState.load(layout)
-            if state is not None and (started is None or state.pid == started):
+            state = lab.current(layout)
+            if state is not None and state.phase in ("starting", "ready"):
                 news = max(state.parts, key=lambda part: part.since)
                 told = f"{news.name} {news.note}"
                 progress.show(state, told if told != seen else "")
@@ -109,7 +133,7 @@ def _follow(
                     progress.pause()
                     _welcome(console, layout, state, detached=True)
                     return True
-            if started is None and not lab.is_up(layout):
+            if ended is None and not lab.is_up(layout):
                 return False
             time.sleep(0.1)
 

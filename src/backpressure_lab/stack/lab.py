@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -25,6 +26,7 @@ from backpressure_lab.stack.state import LabState, is_supervised, sign, signed_b
 from backpressure_lab.stack.supervisor import Supervisor, Watcher
 
 _NEEDED_BYTES = 500_000_000
+_DOWN_SECONDS = 30.0
 
 
 class AlreadyUpError(LabError):
@@ -51,7 +53,7 @@ def up(layout: Layout, watch: Watcher, *, light: bool = False, port: int | None 
         for folder in (layout.work, layout.checks, layout.dags, layout.airflow_home, layout.logs):
             folder.mkdir(parents=True, exist_ok=True)
         for log in layout.logs.glob("*.log"):
-            if log.name != "supervisor.log":
+            if log != supervisor_log(layout):
                 log.unlink()
         settings.write(layout, context.secrets, settings.lab_settings(layout, context.secrets, chosen, light=light))
         context.save()
@@ -66,12 +68,18 @@ def up(layout: Layout, watch: Watcher, *, light: bool = False, port: int | None 
             _remove_sockets(layout)
 
 
+def supervisor_log(layout: Layout) -> Path:
+    """What labs that were started in the background have said, the last one at the end."""
+    return layout.logs / "supervisor.log"
+
+
 def detach(layout: Layout, arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start ``./lab up`` in a session of its own, its output in a log file."""
+    """Start ``./lab up`` in a session of its own, its output at the end of a log file."""
     layout.logs.mkdir(parents=True, exist_ok=True)
-    with (layout.logs / "supervisor.log").open("wb") as log:
+    # Another command may be starting the lab in this instant: neither empties what the other one's says.
+    with supervisor_log(layout).open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "backpressure_lab", "up", *arguments],
+            [sys.executable, "-P", "-m", "backpressure_lab", "up", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -84,6 +92,36 @@ def is_up(layout: Layout) -> bool:
     return is_supervised(layout)
 
 
+def settled(layout: Layout, waits: Callable[[], object] = lambda: None) -> bool:
+    """Whether a lab runs here that is coming up or ready; one that is on its way down is waited for, until it is gone.
+
+    Args:
+        layout: where the lab lies.
+        waits: called once when there is one to wait for.
+
+    Raises:
+        NotRunningError: it is on its way down for too long.
+    """
+    deadline = time.monotonic() + _DOWN_SECONDS
+    told = False
+    while True:
+        state = _written(layout)
+        # Asked after: who holds the lock without having written a state is one that has just begun.
+        if not is_supervised(layout):
+            return False
+        if state is None or state.phase in ("starting", "ready"):
+            return True
+        if time.monotonic() > deadline:
+            raise NotRunningError(
+                f"The lab that was here has been on its way down for {_DOWN_SECONDS:g} s.\n"
+                "Look at: ./lab logs supervisor"
+            )
+        if not told:
+            waits()
+            told = True
+        time.sleep(0.1)
+
+
 def is_staying(layout: Layout) -> bool:
     """Whether a lab runs here that is not on its way down."""
     state = current(layout)
@@ -92,10 +130,16 @@ def is_staying(layout: Layout) -> bool:
 
 def current(layout: Layout) -> LabState | None:
     """The state of the lab that runs here, None when none does."""
-    return LabState.load(layout) if is_supervised(layout) else None
+    return _written(layout) if is_supervised(layout) else None
 
 
-def down(layout: Layout, seconds: float = 30.0, progress: Callable[[], object] = lambda: None) -> bool:
+def _written(layout: Layout) -> LabState | None:
+    """The state of a supervisor that is there; not what one that was killed has left."""
+    state = LabState.load(layout)
+    return state if state is not None and state.supervisor.alive() else None
+
+
+def down(layout: Layout, seconds: float = _DOWN_SECONDS, progress: Callable[[], object] = lambda: None) -> bool:
     """Stop the lab that runs here; False when none did.
 
     Also ends what a supervisor that was killed has left.

@@ -74,7 +74,7 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        """One file a part, rewritten at each start of the lab."""
+        """One file a part, rewritten at each start of the lab; the supervisor's own goes on."""
         return self.home / "logs"
 
     @property

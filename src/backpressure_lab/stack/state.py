@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Literal
@@ -17,6 +18,9 @@ from backpressure_lab.stack.processes import ProcessId
 
 Phase = Literal["starting", "ready", "stopping", "stopped", "failed"]
 PartPhase = Literal["off", "waiting", "starting", "healthy", "done", "restarting", "failed", "stopped"]
+
+# As long as another process takes to look whether the lock is held.
+_LOOK_SECONDS = 0.01
 
 
 @dataclass
@@ -97,14 +101,30 @@ def supervising(layout: Layout) -> Iterator[bool]:
     except OSError as error:
         raise DamagedLabError(layout.run, error.strerror or str(error)) from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        yield _taken(handle)
     finally:
         os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    """Whether the lock is this handle's now; one who only looks whether it is held is waited for."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if _is_held(handle):
+            return False
+        time.sleep(_LOOK_SECONDS)
+
+
+def _is_held(handle: int) -> bool:
+    """Whether another has the lock; any number of processes may look at once."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    return False
 
 
 def sign(layout: Layout) -> None:
@@ -124,8 +144,18 @@ def signed_by(layout: Layout) -> ProcessId | None:
 
 
 def is_supervised(layout: Layout) -> bool:
-    """Whether a supervisor is alive."""
-    if not layout.lock_file.exists():
+    """Whether a supervisor is alive.
+
+    Raises:
+        DamagedLabError: its lock cannot be read.
+    """
+    try:
+        handle = os.open(layout.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    with supervising(layout) as free:
-        return not free
+    except OSError as error:
+        raise DamagedLabError(layout.lock_file, error.strerror or str(error)) from error
+    try:
+        return _is_held(handle)
+    finally:
+        os.close(handle)
