@@ -114,6 +114,7 @@ def test_a_damaged_folder_is_told_with_the_way_out(
     """What the lab cannot read is named, with the command that starts afresh; and that command does."""
     damaged = tmp_path / "lab" / name
     damaged.parent.mkdir(parents=True)
+    (tmp_path / "lab" / "secrets.json").touch()
     damaged.write_text(text, encoding="utf-8")
     done = lab(*command)
     assert done.code == 3, done

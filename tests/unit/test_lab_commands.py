@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,10 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from backpressure_lab.cli import stack
+from backpressure_lab.cli import maintenance, stack
+from backpressure_lab.errors import LabError
+from backpressure_lab.files import write_text
 from backpressure_lab.stack import lab
+from backpressure_lab.stack.context import Context
 from backpressure_lab.stack.layout import Layout
 from backpressure_lab.stack.processes import ProcessId
+from backpressure_lab.stack.secrets import Secrets
+from backpressure_lab.stack.settings import Ports
 from backpressure_lab.stack.state import LabState, PartState, Phase, is_supervised, supervising
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -164,3 +170,53 @@ def test_a_start_in_the_background_keeps_the_log_and_runs_the_labs_own_code(
     said = lab.supervisor_log(layout).read_text(encoding="utf-8")
     assert said.startswith("the quicker one's words\n")
     assert "--detach" in said
+
+
+_RESET = "from backpressure_lab.stack import lab, layout\nlab.discard(layout.Layout.of())"
+# A step of a script that resets the lab, has the variable itself, and has something to do afterwards.
+_STEP = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', sys.argv[1]]) or 42)"
+
+
+def test_a_reset_ends_the_labs_processes_and_no_others(layout: Layout) -> None:
+    """Who calls it goes on, and so does another program that was told where the lab lies."""
+    Secrets.load(layout)
+    told = os.environ | {"BACKPRESSURE_LAB_HOME": str(layout.home)}
+    part = Context(layout, Secrets.load(layout), Ports(1, 2, 3, 4)).environment()
+    with subprocess.Popen(SLEEP, env=part) as left, subprocess.Popen(SLEEP, env=told) as editor:
+        try:
+            step = subprocess.run([sys.executable, "-c", _STEP, _RESET], env=part, timeout=60, check=False)
+            assert step.returncode == 42
+            assert left.wait(timeout=20) == -signal.SIGKILL
+            assert editor.poll() is None
+        finally:
+            editor.kill()
+            left.kill()
+    assert not layout.home.exists()
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "run/notes.txt", "logs/old.log"])
+def test_a_folder_that_is_not_a_labs_is_kept(layout: Layout, name: str) -> None:
+    """Named by mistake, it is refused, with what to do, and nothing in it is touched."""
+    write_text(layout.home / name, "years of work")
+    with pytest.raises(LabError, match=r"lab is not removed: no lab has left secrets.json(?s:.*)BACKPRESSURE_LAB_HOME"):
+        maintenance.reset(pools=False, everything=True)
+    assert (layout.home / name).read_text(encoding="utf-8") == "years of work"
+
+
+@pytest.mark.parametrize("inside", ["checkout", "home"])
+def test_a_folder_with_more_than_a_lab_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> None:
+    """Where a lab was put into the checkout itself, or into the user's own folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    found = Layout.of(root=tmp_path / "checkout", home=tmp_path / inside)
+    Secrets.load(found)
+    with pytest.raises(LabError, match="more than a lab is in it"):
+        lab.discard(found)
+    assert found.secrets_file.exists()
+
+
+def test_the_checkouts_own_folder_is_removed_whatever_is_left_of_it(tmp_path: Path) -> None:
+    """A start that was cut off early has left no mark yet."""
+    found = Layout.of(root=tmp_path, home=tmp_path / ".lab")
+    write_text(found.logs / "error.log", "")
+    lab.discard(found)
+    assert not found.home.exists()

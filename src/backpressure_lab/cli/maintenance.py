@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 
@@ -44,13 +43,6 @@ def reset(*, pools: bool, everything: bool) -> int:
     if lab.is_up(layout):
         raise LabError("The lab is running.\nStop it first: ./lab down")
     lab.discard(layout)
-    try:
-        if layout.home.is_dir():
-            shutil.rmtree(layout.home)
-        else:
-            layout.home.unlink(missing_ok=True)
-    except OSError as error:
-        raise LabError(f"Could not remove {layout.home}: {error.strerror}.\nRemove it by hand.") from error
     print(f"Removed {layout.home}; the next ./lab up starts afresh.")
     return 0
 

@@ -182,14 +182,49 @@ def sweep(layout: Layout) -> int:
 
 
 def discard(layout: Layout) -> None:
-    """End whatever still runs for this lab, also when its state file cannot be read."""
+    """End whatever still runs for this lab, also when its state file cannot be read, and remove its folder.
+
+    Raises:
+        LabError: the folder is not a lab's, or cannot be removed.
+    """
+    _check_own(layout)
     with contextlib.suppress(DamagedLabError):
         sweep(layout)
+    # A caller may have BACKPRESSURE_LAB_HOME in its own environment; only parts of this lab have both.
+    ours = {"BACKPRESSURE_LAB_HOME": str(layout.home), "AIRFLOW_HOME": str(layout.airflow_home)}
+    me = psutil.Process()
+    spared = {me.pid, *(process.pid for process in me.parents())}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get("BACKPRESSURE_LAB_HOME") == str(layout.home) and process.pid != os.getpid():
+            if process.pid not in spared and ours.items() <= process.environ().items():
                 process.kill()
     _remove_sockets(layout)
+    try:
+        if layout.home.is_dir():
+            shutil.rmtree(layout.home)
+        else:
+            layout.home.unlink(missing_ok=True)
+    except OSError as error:
+        raise LabError(f"Could not remove {layout.home}: {error.strerror}.\nRemove it by hand.") from error
+
+
+def _check_own(layout: Layout) -> None:
+    """Refuse a folder that BACKPRESSURE_LAB_HOME names by mistake: all that is in it would be lost."""
+    home = layout.home
+    if not home.is_dir() or not any(home.iterdir()):
+        return
+    reason = ""
+    marks = (layout.secrets_file, layout.lock_file, layout.state_file)
+    user = Path(os.environ.get("HOME", "/")).resolve()
+    if layout.root.is_relative_to(home) or user.is_relative_to(home):
+        reason = "more than a lab is in it"
+    elif home != layout.root / ".lab" and not any(mark.exists() for mark in marks):
+        reason = f"no lab has left {' or '.join(str(mark.relative_to(home)) for mark in marks)} in it"
+    if reason:
+        raise LabError(
+            f"{home} is not removed: {reason}.\n"
+            "Let BACKPRESSURE_LAB_HOME name a lab's own folder, or remove by hand what you no longer need."
+        )
 
 
 def _check_folder(layout: Layout) -> None:
