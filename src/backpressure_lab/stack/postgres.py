@@ -146,7 +146,9 @@ def _create_role(connection: extensions.connection, name: str, password: str, li
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
         verb = "CREATE" if cursor.fetchone() is None else "ALTER"
         statement = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}")
-        cursor.execute(statement.format(sql.Identifier(name), sql.Literal(password), sql.Literal(limit)))
+        # The server logs slow statements and shows running ones to pg_monitor: the password itself is not sent to it.
+        verifier = extensions.encrypt_password(password, name, connection, "scram-sha-256")
+        cursor.execute(statement.format(sql.Identifier(name), sql.Literal(verifier), sql.Literal(limit)))
 
 
 def url(layout: Layout, name: str, password: str, driver: str = "postgresql+psycopg2") -> str:
