@@ -26,8 +26,8 @@ case "$1 $2" in
     "--version "*) echo Python 3.13.0 ;;
     "-c "*) ;;
     "-m venv") mkdir -p "$3/bin" "$3/lib/python3.13/site-packages" && cp "$0" "$3/bin/python" ;;
-    "-m pip") echo "pip $*" >>"$CALLS"; {pip} ;;
-    *) echo "handed over:" "$@" ;;
+    "-m pip") echo "pip${PYTHONSAFEPATH:+ safe} $*" >>"$CALLS"; {pip} ;;
+    *) echo "handed over:" "$@" ${PYTHONSAFEPATH:+safe} ;;
 esac
 """
 UV = """\
@@ -100,13 +100,26 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 def test_it_installs_once_and_hands_over(checkout: Checkout) -> None:
     """The first call installs; later ones only hand their arguments over, as they are."""
     first = checkout.lab("up", "--port", "1")
-    assert (first.returncode, first.stdout) == (0, "handed over: -m backpressure_lab up --port 1\n")
+    assert (first.returncode, first.stdout) == (0, "handed over: -P -m backpressure_lab up --port 1\n")
     assert "making .venv with Python 3.13.0" in first.stderr
     again = checkout.lab("run", "a b")
-    assert (again.stdout, again.stderr) == ("handed over: -m backpressure_lab run a b\n", "")
+    assert (again.stdout, again.stderr) == ("handed over: -P -m backpressure_lab run a b\n", "")
     assert checkout.asked() == ["uv"]
     assert not (checkout.root / ".venv.lock").exists()
     assert not list(checkout.tools.glob("lab-install*"))
+
+
+def test_a_module_of_the_callers_folder_is_not_run(checkout: Checkout, tmp_path: Path) -> None:
+    """A file that is called as one of the lab's libraries stays a file."""
+    (tmp_path / "typer.py").write_text("raise SystemExit(7)", encoding="utf-8")
+    checkout.lab()
+    checkout.tool("python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    shutil.copy(checkout.tools / "python", checkout.root / ".venv" / "bin" / "python")
+    done = subprocess.run(
+        [checkout.root / "lab", "--help"], cwd=tmp_path, env=checkout.env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Start the lab" in done.stdout
 
 
 def test_changed_pins_are_installed_by_themselves(checkout: Checkout) -> None:
@@ -125,6 +138,7 @@ def test_pip_has_the_last_word(checkout: Checkout) -> None:
     checkout.uv("exit 1")
     assert checkout.lab().returncode == 0
     assert checkout.asked() == ["uv", "pip"]
+    assert "pip safe -m pip install" in checkout.calls.read_text(encoding="utf-8")
 
 
 def test_an_installation_that_failed_is_tried_again(checkout: Checkout) -> None:
@@ -183,7 +197,7 @@ def test_another_python_on_the_path_will_do(checkout: Checkout) -> None:
     """An old python3 does not matter where a newer one stands beside it."""
     shutil.copy(checkout.tools / "python3", checkout.tools / "python3.13")
     checkout.tool("python3", "#!/bin/sh\nexit 1\n")
-    assert checkout.lab("up").stdout == "handed over: -m backpressure_lab up\n"
+    assert checkout.lab("up").stdout == "handed over: -P -m backpressure_lab up\n"
 
 
 def test_two_installations_at_once_are_kept_apart(checkout: Checkout) -> None:
