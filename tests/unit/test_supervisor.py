@@ -326,3 +326,28 @@ def test_a_part_that_lives_and_does_nothing_is_started_again(context: Context) -
     assert watched.run(until="never") == signal.SIGINT
     assert [line for line in watched.news if "did nothing" in line] == [news]
     assert not any(psutil.pid_exists(pid) for pid in watched.pids.values())
+
+
+@pytest.mark.slow
+def test_a_part_that_does_not_get_healthy_again_is_started_again(context: Context) -> None:
+    """Once the lab is ready, a start that takes too long is ended, and its log is named; the next one may do better."""
+    asked: list[float] = []
+
+    def healthy(_context: Context, since: float) -> bool:
+        asked.append(since)
+        return list(dict.fromkeys(asked)).index(since) != 1  # every start but the second
+
+    watched = Watched(context, [Part("part", FORKS, healthy)])
+
+    def kill(state: LabState) -> None:
+        watched.supervisor._startup_seconds = 0.5
+        os.kill(state.parts[0].pid or 0, signal.SIGKILL)
+
+    watched.on["ready"] = kill
+    news = "part was not healthy within 0.5 s (./lab logs part) and was ended; starting it again in 1 s"
+    watched.on[news] = lambda _state: watched.on.update(
+        {"part is healthy": lambda _: signal.raise_signal(signal.SIGINT)}
+    )
+    assert watched.run(until="never") == signal.SIGINT
+    assert [line for line in watched.news if "not healthy" in line] == [news]
+    assert not any(psutil.pid_exists(pid) for pid in watched.pids.values())

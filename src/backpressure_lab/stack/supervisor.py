@@ -23,10 +23,9 @@ from backpressure_lab.stack.state import LabState, PartPhase, PartState
 _TICK = 0.1
 # Looking for orphans goes through all processes of the machine.
 _REAP_SECONDS = 2.0
-_STARTUP_SECONDS = 240.0
 _STARTUP_TRIES = 3
 _LONGEST_PAUSE = 30.0
-# A part that ran this long is forgiven its earlier deaths.
+# A part that was healthy for so long is forgiven its earlier deaths.
 _PROVEN_SECONDS = 60.0
 
 Watcher = Callable[[LabState, str], None]
@@ -36,7 +35,8 @@ class Supervisor:
     """Runs the parts of one lab until it is told to stop.
 
     ``watch`` is called with the state and a line of news at every change; the state is also in the lab's state file. A
-    part that is hung for ``hung_seconds`` is started again.
+    part that is hung for ``hung_seconds`` is started again, and so is one that is not healthy within
+    ``startup_seconds``; where the whole lab is not ready within that time, it is given up.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Supervisor:
         parts: list[Part],
         watch: Watcher = lambda _state, _news: None,
         hung_seconds: float = 60.0,
+        startup_seconds: float = 240.0,
     ) -> None:
         me = ProcessId.of(os.getpid())
         if me is None:
@@ -56,6 +57,9 @@ class Supervisor:
         self._nursery: Nursery | None = None
         self._again: dict[str, float] = {}
         self._hung_seconds = hung_seconds
+        self._startup_seconds = startup_seconds
+        self._begun = time.monotonic()
+        self._started: dict[str, float] = {}
         self._ask_next: dict[str, float] = {}
         self._hung_since: dict[str, float] = {}
         self._reaped = 0.0
@@ -113,8 +117,11 @@ class Supervisor:
                 self._start(part, state)
             elif state.phase == "starting" and self._ask(part.healthy, state):
                 self._enter(state, "healthy", "is healthy")
+            elif state.phase == "starting" and self._is_late(part):
+                reason = f"was not healthy within {self._startup_seconds:g} s (./lab logs {part.name}) and was ended"
+                self._end(part, state, reason)
             elif state.phase == "healthy" and self._is_hung(part, state):
-                self._end_hung(part, state)
+                self._end(part, state, f"did nothing for {self._hung_seconds:g} s and was ended")
             if self._stop is not None:
                 return
         if time.monotonic() - self._reaped > _REAP_SECONDS:
@@ -141,14 +148,19 @@ class Supervisor:
             return False
         return now - self._hung_since.setdefault(part.name, now) >= self._hung_seconds
 
-    def _end_hung(self, part: Part, state: PartState) -> None:
-        """End a part that does nothing; it is started again as one that died."""
+    def _is_late(self, part: Part) -> bool:
+        """Whether the part's start takes too long; that of the whole lab is another question."""
+        late = time.monotonic() - self._started[part.name] > self._startup_seconds
+        return late and self._state.phase == "ready"
+
+    def _end(self, part: Part, state: PartState, reason: str) -> None:
+        """End a part that is of no use as it is; it is started again as one that died."""
         self._hung_since.pop(part.name, None)
         process = self._running.pop(part.name, None)
         if process is not None and state.process is not None:
             processes.end([state.process], first=part.stop, grace=part.grace, tick=process.poll)
         self._retire(part, state)
-        self._died(part, state, f"did nothing for {self._hung_seconds:g} s and was ended")
+        self._died(part, state, reason)
 
     def _check_startup(self) -> None:
         waited = [state for state in self._state.parts if self._parts[state.name].ready]
@@ -156,9 +168,9 @@ class Supervisor:
         if not missing:
             self._state.phase = "ready"
             self._tell("ready")
-        elif time.time() - self._state.started > _STARTUP_SECONDS:
+        elif time.monotonic() - self._begun > self._startup_seconds:
             raise NotRunningError(
-                f"The lab was not ready within {_STARTUP_SECONDS:g} s; still missing: {', '.join(missing)}.\n"
+                f"The lab was not ready within {self._startup_seconds:g} s; still missing: {', '.join(missing)}.\n"
                 f"Look at: ./lab logs {missing[0]}"
             )
 
@@ -176,8 +188,8 @@ class Supervisor:
         self._died(part, state, _reason(code))
 
     def _died(self, part: Part, state: PartState, reason: str) -> None:
-        lived = time.time() - state.since
-        state.restarts = 0 if lived > _PROVEN_SECONDS else state.restarts
+        if state.phase == "healthy" and time.time() - state.since > _PROVEN_SECONDS:
+            state.restarts = 0
         if part.once or (self._state.phase == "starting" and state.restarts + 1 >= _STARTUP_TRIES):
             self._enter(state, "failed", reason)
             raise NotRunningError(f"{part.name} {reason}.\n{self._last_lines(part)}\nAll of it: ./lab logs {part.name}")
@@ -212,6 +224,7 @@ class Supervisor:
         return met and time.monotonic() >= self._again.get(part.name, 0.0)
 
     def _start(self, part: Part, state: PartState) -> None:
+        self._started[part.name] = time.monotonic()
         forked = self._fork(part) if part.forked else None
         self._running[part.name] = process = forked or self._execute(part)
         identity = ProcessId.of(process.pid)
