@@ -127,6 +127,18 @@ def test_a_taken_port_is_passed_over_or_refused() -> None:
         assert len({chosen.api, chosen.upstream, chosen.metrics, chosen.statsd, number}) == 5
 
 
+def test_a_port_that_is_kept_for_root_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is this user's rights, and what to do is another number."""
+
+    def bind(_self: socket.socket, _address: tuple[str, int]) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "bind", bind)
+        with pytest.raises(NotRunningError, match=r"Port 80 is not for this user(?s:.*)Permission(?s:.*)such as 8080"):
+            ports.choose(80)
+
+
 def test_airflows_settings_are_private_and_on_loopback(layout: Layout) -> None:
     """airflow.cfg holds secrets: mode 0600, percent signs escaped, every address on this machine only."""
     secrets = Secrets.generate()

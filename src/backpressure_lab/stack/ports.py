@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -17,14 +18,19 @@ _TRIED = 100
 
 def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     """Whether a server can listen on this loopback port now."""
+    return refusal(port, kind) is None
+
+
+def refusal(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> OSError | None:
+    """Why no server of this user can listen on this loopback port now; None when one can."""
     with socket.socket(socket.AF_INET, kind) as probe:
         if kind is socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -48,11 +54,17 @@ def choose(asked: int | None) -> tuple[Ports, str]:
     """The lab's ports and, where it is not the usual one, why.
 
     Raises:
-        NotRunningError: the port asked for is taken, or none is free.
+        NotRunningError: the port asked for is taken or kept for root, or none is free.
     """
     note = ""
     if asked is not None:
-        if not is_free(asked):
+        refused = refusal(asked)
+        if refused is not None and refused.errno in (errno.EACCES, errno.EPERM):
+            raise NotRunningError(
+                f"Port {asked} is not for this user: the system keeps it for root ({refused.strerror}).\n"
+                f"Name one that is not, such as {FIRST}, or leave out --port to take the next free one."
+            )
+        if refused is not None:
             raise NotRunningError(
                 f"Port {asked} is taken{holder(asked)}.\n"
                 "Name another one, or leave out --port to take the next free one."
