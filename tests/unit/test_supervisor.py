@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import errno
 import os
 import signal
@@ -72,6 +72,9 @@ class Watched:
             watchdog.cancel()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+            if sys.platform == "linux":
+                # Or later tests' orphans come to this process, and stay as zombies.
+                ctypes.CDLL(None).prctl(processes._PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def test_parts_start_in_order_and_all_end(context: Context) -> None:
@@ -206,15 +209,6 @@ def _earlier(identity: processes.ProcessId) -> processes.ProcessId:
     return processes.ProcessId(identity.pid, f"{boot}:{int(ticks) - 100}")
 
 
-def _of_session(leader: int) -> list[int]:
-    """Zombies included."""
-    found = []
-    for pid in psutil.pids():
-        with contextlib.suppress(ProcessLookupError):
-            found += [pid] if os.getsid(pid) == leader else []
-    return found
-
-
 @pytest.fixture
 def session() -> Iterator[processes.ProcessId]:
     """The leader of a session, with children in it."""
@@ -224,8 +218,6 @@ def session() -> Iterator[processes.ProcessId]:
         wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) == 2, 20, "it has forked")
         yield found
         os.killpg(process.pid, signal.SIGKILL)
-    # After a supervisor has run here, orphans come to this process, and would stay as zombies.
-    wait_until(lambda: processes.reap() or not _of_session(found.pid), 20, "they are gone")
 
 
 def _by_the_wall_clock(identity: processes.ProcessId) -> processes.ProcessId:
