@@ -72,6 +72,31 @@ def test_tasks_defer_for_their_permits(lab: Lab) -> None:
         assert told.increase >= CALLS - 1, "Airflow's own metrics count the deferrals"
 
 
+def test_tasks_defer_for_a_place_in_a_bulkhead(lab: Lab) -> None:
+    """Six long calls, two at once in a pool of three: the third slot is free for others, each is woken for a place."""
+    lane = f"places_{secrets.token_hex(3)}"
+    with work_dag(lab, "deferred_places.py", work_places=SLOTS) as dag, dag.upstream(lane) as upstream:
+        upstream.configure(service_time=4.0)
+        run = dag.trigger(lane=lane)
+        looks = _watch(dag, run, "work_places")
+        log = upstream.log()
+        assert sorted(log.key.tolist()) == [f"page {page}" for page in range(CALLS)]
+        assert log.inflight().peak().value == PLACES
+        assert sum(look.deferred > 0 and look.open >= SLOTS - PLACES for look in looks) >= 3, "a slot was free"
+        calls, (bystander,) = dag.instances(run, "call"), dag.instances(run, "bystander")
+        assert seconds(bystander["end_date"]) < log.arrival[-1], "another task had it meanwhile"
+        deferred = [
+            one for one in calls if any(_says(line, "deferred") for line in dag.log(run, "call", one["map_index"]))
+        ]
+        woken = sorted(seconds(one["queued_when"]) for one in deferred)
+        freed = sorted(log.finish.tolist())
+        delays = [round(late - end, 2) for late, end in zip(woken, freed, strict=False)]
+        print(f"woken {delays} s after a place was free")  # noqa: T201
+        assert len(woken) >= CALLS - SLOTS
+        assert min(delays) > 0, "each was woken for a place"
+
+
+# After the bulkhead's: the first look-up of a triggerer's life takes it seconds, which are not the breaker's.
 def test_tasks_defer_while_a_breaker_is_open(lab: Lab) -> None:
     """Five mapped calls find the partner away: all wait without a slot, one probes, the others follow one by one."""
     lane = f"probed_{secrets.token_hex(3)}"
@@ -103,30 +128,6 @@ def test_tasks_defer_while_a_breaker_is_open(lab: Lab) -> None:
         running = dag.metrics().series("executor.running_tasks.LocalExecutor", idle[0].at, idle[-1].at)
         assert running is not None
         assert min(running.values) == 0, "no worker slot was held"
-
-
-def test_tasks_defer_for_a_place_in_a_bulkhead(lab: Lab) -> None:
-    """Six long calls, two at once in a pool of three: the third slot is free for others, each is woken for a place."""
-    lane = f"places_{secrets.token_hex(3)}"
-    with work_dag(lab, "deferred_places.py", work_places=SLOTS) as dag, dag.upstream(lane) as upstream:
-        upstream.configure(service_time=4.0)
-        run = dag.trigger(lane=lane)
-        looks = _watch(dag, run, "work_places")
-        log = upstream.log()
-        assert sorted(log.key.tolist()) == [f"page {page}" for page in range(CALLS)]
-        assert log.inflight().peak().value == PLACES
-        assert sum(look.deferred > 0 and look.open >= SLOTS - PLACES for look in looks) >= 3, "a slot was free"
-        calls, (bystander,) = dag.instances(run, "call"), dag.instances(run, "bystander")
-        assert seconds(bystander["end_date"]) < log.arrival[-1], "another task had it meanwhile"
-        deferred = [
-            one for one in calls if any(_says(line, "deferred") for line in dag.log(run, "call", one["map_index"]))
-        ]
-        woken = sorted(seconds(one["queued_when"]) for one in deferred)
-        freed = sorted(log.finish.tolist())
-        delays = [round(late - end, 2) for late, end in zip(woken, freed, strict=False)]
-        print(f"woken {delays} s after a place was free")  # noqa: T201
-        assert len(woken) >= CALLS - SLOTS
-        assert min(delays) > 0, "each was woken for a place"
 
 
 def _watch(dag: WorkDag, run: str, pool: str) -> list[Look]:
