@@ -23,8 +23,7 @@ from backpressure.measures import peak, start_rate
 from backpressure.measures.samples import agreement, reading, share
 
 POOL = "pool_limiting"
-SLOTS, MORE_SLOTS = 3, 6
-CALLS, SECONDS = 18, 2.0
+SLOTS, MORE_SLOTS, CALLS, SECONDS = 3, 6, 18, 2.0
 
 with DAG(
     dag_id="106_02_01_pool_limiting",
@@ -85,15 +84,16 @@ with DAG(
         work = run.tasks("in_pool", "in_default_pool").select(state="success")
         early, neighbour = run.tasks("early").select(state="success"), run.tasks("neighbour")
         small, large = (made["at"], enlarged["at"]), (enlarged["at"], None)
+        slots = reading(made["slots"], "slots read back", "pools over REST")
         yield finding(
             "Create resource pools",
             "the pool is made over REST; a task that named it before waits for it, unlike its neighbour without a pool",
-            (reading(made["slots"], "slots read back", "pools over REST") == SLOTS)
+            (slots == SLOTS)
             & (share(early.queued >= made["at"], "early tasks that waited for the pool", of=early) == 1)
             & (share(neighbour.queued >= made["at"], "neighbours that waited for it", of=neighbour) == 0),
         )
-        fullest = peak(work, slots=True, window=small)
-        yield finding("Set pool slot limits", "the calls fill the pool and never take a slot more", fullest == SLOTS)
+        full = (slots == SLOTS) & (peak(work, slots=True, window=small) == SLOTS)
+        yield finding("Set pool slot limits", "the calls fill the pool and never take a slot more", full)
         yield finding(
             "Assign tasks to pools",
             "every call is in the pool; controls outside it go past the pool's limit at the same time",

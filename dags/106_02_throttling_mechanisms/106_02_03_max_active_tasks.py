@@ -99,7 +99,8 @@ with DAG(dag_id=LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=T
         yield finding(
             "Task queuing",
             "what is above the limit stays scheduled until others have ended, although slots of the pool are free",
-            (share(light.queued >= light.end.min(), "light tasks queued after another's end", of=light) > 0.3)
+            (active(first, "the first run") == limit)
+            & (share(light.queued >= light.end.min(), "light tasks queued after another's end", of=light) > 0.3)
             & (reading(seen["open"], "free slots of default_pool, at the least", "pool samples") > 0),
         )
         yield finding(
