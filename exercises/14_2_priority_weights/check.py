@@ -17,8 +17,12 @@ KINDS = {"backfill": "backfills", "order": "orders", "alert": "alerts"}
 
 
 def draw(source: random.Random) -> Load:
-    """More of each kind than the shop serves while the next kind comes."""
-    counts = {"backfill": source.randint(9, 11), "order": source.randint(4, 5), "alert": 2}
+    """More of each kind than the shop serves while the next kind comes, however late that is.
+
+    Of equal weights the scheduler serves the lowest map index first: that shows only if an order waits whose index is
+    above that of a backfill which is still to be served, so there are nearly as many orders as backfills.
+    """
+    counts = {"backfill": source.randint(13, 14), "order": source.randint(9, 10), "alert": 2}
     return Load(
         lanes={"shop": {"service_time": 1.0, "capacity": None}},
         items={KINDS[task]: [drawn(source, count)] for task, count in counts.items()},
