@@ -17,7 +17,7 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 
     What is there and no regular file, such as a device, a pipe or a link, is written to as it is.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if _stays(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
@@ -59,6 +59,11 @@ def check_targets(options: Mapping[str, Path | None]) -> None:
             raise LabError(f"--{name} {path} cannot be written: {reason}.\nName a file in a folder of your own.")
 
 
+def _stays(path: Path) -> bool:
+    """Whether it is there and no regular file, so that nothing may take its place."""
+    return path.is_symlink() or (path.exists() and not path.is_file())
+
+
 def _obstacle(path: Path) -> str:
     """Why a file cannot be written, empty if it can.
 
@@ -67,7 +72,7 @@ def _obstacle(path: Path) -> str:
     """
     if path.is_dir():
         return "it is a folder"
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if _stays(path):
         target = path.resolve()
         return "" if os.access(target if target.exists() else target.parent, os.W_OK) else "you may not write to it"
     folder = next(one for one in path.absolute().parents if one.exists())

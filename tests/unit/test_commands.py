@@ -8,21 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from support.command import Done, called
 
 from backpressure_lab import manifest
-from backpressure_lab.cli import app
-
-
-class Done(NamedTuple):
-    """What came of a command."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -31,13 +24,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("BACKPRESSURE_LAB_HOME", str(tmp_path / "lab"))
     monkeypatch.setenv("NO_COLOR", "1")
 
-    def call(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["lab", *arguments])
-        with pytest.raises(SystemExit) as end:
-            app.main()
-        return Done(int(end.value.code or 0), *capsys.readouterr())
-
-    return call
+    return partial(called, monkeypatch, capsys)
 
 
 def test_help_imports_little(tmp_path: Path) -> None:

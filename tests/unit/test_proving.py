@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -15,9 +15,10 @@ from backpressure.airflow.client import AirflowUnreachableError
 from backpressure.airflow.tape import Tape
 from backpressure.findings import Evidence, finding
 from backpressure.measures import Measure
+from support.command import Done, called
 
 from backpressure_lab import manifest
-from backpressure_lab.cli import app, session
+from backpressure_lab.cli import session
 from backpressure_lab.cli.session import Session
 from backpressure_lab.errors import NoAnswerError
 from backpressure_lab.lessons import result, runner
@@ -26,14 +27,6 @@ from backpressure_lab.manifest import Item
 from backpressure_lab.stack.layout import Layout
 
 LESSON = manifest.load().item("106.2.1")
-
-
-class Done(NamedTuple):
-    """What came of a command."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -53,13 +46,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(runner, "attempt", attempt)
     monkeypatch.setattr(runner, "POLL_SECONDS", 0)
 
-    def call(*arguments: Any) -> Done:
-        monkeypatch.setattr(sys, "argv", ["lab", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            app.main()
-        return Done(int(end.value.code or 0), *capsys.readouterr())
-
-    return call
+    return partial(called, monkeypatch, capsys)
 
 
 @contextmanager
