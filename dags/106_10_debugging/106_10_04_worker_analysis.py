@@ -3,8 +3,8 @@
 **Purpose.** Analyze worker behavior: which worker is busy, which tasks are slow, what they take, and why.
 
 **What to watch.** Eight jobs go to worker a, and none to worker b. Two of them, drawn at random, are not like the
-others: the upstream keeps one waiting, and one has a hundred and fifty times as many rows. Task instances, Celery, the
-process table and the tasks' logs each tell a part of it, and none of them knows what was drawn.
+others: the upstream keeps one waiting, and one has a hundred times as many rows. Task instances, Celery, the process
+table and the tasks' logs each tell a part of it, and none of them knows what was drawn.
 
 **Expected behaviour.** Worker issues found. In scenario `uniform` all jobs are alike, and each worker gets four.
 """
@@ -30,7 +30,7 @@ from backpressure.measures.workers import processes_used, smallest_share
 from backpressure.phases import phase, phases
 
 LESSON = "106_10_04_worker_analysis"
-JOBS, ROWS, MANY, STALLED = 8, 2, 300, 9.0  # jobs, rows of a job, rows of the large one, s that one is kept waiting
+JOBS, ROWS, MANY, STALLED = 8, 3, 300, 7.0  # jobs, rows of a job, rows of the large one, s that one is kept waiting
 QUEUES = {"skewed": ["default"], "uniform": ["default", "high_memory"]}
 
 
@@ -43,7 +43,7 @@ def job(number: int) -> dict[str, Any]:
         Upstream(conf["lane"], timeout=60).call(key=f"job-{number}")
     before, rows = time.process_time(), conf["rows"][number]
     with phase("compute", job=number, rows=rows):
-        kept = [hashlib.pbkdf2_hmac("sha256", b"row", bytes(16), 20_000) * 8_000 for _ in range(rows)]
+        kept = [hashlib.pbkdf2_hmac("sha256", b"row", bytes(16), 40_000) * 8_000 for _ in range(rows)]
     used = {"number": number, "cpu": time.process_time() - before, "memory": machine.private_bytes(), "kept": len(kept)}
     return used | {"seconds": time.monotonic() - begun, "ancestors": machine.ancestors()}
     # [/job]
@@ -69,7 +69,7 @@ with DAG(
         """Draw the two jobs, tell nobody which they are, and let all of them come."""
         run, rows, drawn = Run.current(), [ROWS] * JOBS, random.sample(range(JOBS), 2)
         (waits, large), lane = drawn, Upstream(run.run_id)
-        lane.configure(service_time=0.3)
+        lane.configure(service_time=0.5)
         if run.scenario == "skewed":
             lane.configure(hang_first=1, hang_seconds=STALLED, hang_then="answer", fault_keys=[f"job-{waits}"])
             rows[large] = MANY

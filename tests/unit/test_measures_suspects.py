@@ -23,6 +23,11 @@ def test_outliers_are_far_from_the_median_by_its_own_deviation() -> None:
     assert outliers(own(jobs(0.3, 9.0, 0.3), "seconds")) == []
 
 
+def test_a_moment_without_the_processor_makes_no_outlier() -> None:
+    """Where all others take nearly the same, half as much again is far from them, and means nothing."""
+    assert outliers(own(jobs(0.37, 0.37, 0.38, 0.37, 0.6, 0.37, 2.4, 9.4), "seconds")) == ["job[7]", "job[6]"]
+
+
 def test_the_highest_is_told_by_the_median() -> None:
     """With who it is; too few tell nothing."""
     found = spread_of(ODD, "seconds", "longest", "jobs")

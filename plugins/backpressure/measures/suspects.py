@@ -16,21 +16,24 @@ __all__ = ["explained", "named", "outliers", "own", "spread_of"]
 
 Record = Mapping[str, Any]
 _MODIFIED_Z, _OUTLIER = 0.6745, 3.5  # B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993
-_LEAST_SPREAD = 0.1  # of the median: what differs by less than that differs by chance
+_TIMES = 3.0  # the median: tasks that are alike differ by twice as much, where a machine has other things to do too
 _FEWEST = 4
 
 
 def outliers(values: Mapping[str, float]) -> list[str]:
-    """Whose value is far above the others', by the median absolute deviation; the highest first.
+    """Whose value is far above the others', by the median absolute deviation, and a multiple of their median.
 
-    The mean and the standard deviation would be moved by the very values that are looked for: of eight values none can
-    lie more than 2.5 standard deviations from their mean. Fewer than four values have no outliers.
+    The highest come first. Far from the others is not enough: of tasks that take nearly the same, one that waited for
+    the processor for a moment is far from the others too. The mean and the standard deviation would be moved by the
+    very values that are looked for: of eight values none can lie more than 2.5 standard deviations from their mean.
+    Fewer than four values have no outliers.
     """
     if len(values) < _FEWEST:
         return []
     middle = median(values.values())
-    spread = max(median(abs(value - middle) for value in values.values()), _LEAST_SPREAD * abs(middle))
-    far = [one for one, value in values.items() if _MODIFIED_Z * (value - middle) > _OUTLIER * spread]
+    spread = median(abs(value - middle) for value in values.values())
+    least = max(middle + _OUTLIER * spread / _MODIFIED_Z, _TIMES * middle)
+    far = [one for one, value in values.items() if value > least]
     return sorted(far, key=lambda one: -values[one])
 
 
