@@ -27,7 +27,7 @@ from backpressure.measures.samples import reading, share
 
 LESSON = "106_02_02_max_active_runs"
 LIMIT, MANY = 2, 64
-RUNS, SECONDS = 6, 2.0
+RUNS, SECONDS = 6, 4.0
 # [limits]
 LIMITS = {"limited": {"max_active_runs": LIMIT}, "default": {}, "unlimited": {"max_active_runs": MANY}}
 # [/limits]
