@@ -1,14 +1,14 @@
 """# 106.7.3 No pool limits
 
-**Purpose.** Demonstrate unlimited concurrency risks: six jobs open three database connections each and call a partner
+**Purpose.** Demonstrate unlimited concurrency risks: eight jobs open two database connections each and call a partner
 that serves two at once. Nothing says how many of them may run.
 
-**What to watch.** All six start. Four at most get the connections that they need, as the database's role may hold
+**What to watch.** All eight start. Six at most get the connections that they need, as the database's role may hold
 twelve; the others are refused, and fail. The partner refuses calls, too, and is called again and again. The `quick`
-tasks stand behind it all: the run has room for seven tasks, and six jobs and a watcher take it.
+tasks stand behind it all: the run has room for nine tasks, and eight jobs and a watcher take it.
 
 **Expected behaviour.** Pool limits understood. By default the run fails. In `fixed` the same jobs share a pool of two
-slots: two times three connections and two calls fit, there is room for quick tasks, and nothing is refused.
+slots: two times two connections and two calls fit, there is room for quick tasks, and nothing is refused.
 """
 
 import time
@@ -26,7 +26,9 @@ from backpressure.measures import count, peak, utilisation
 from backpressure.measures.samples import most, reading, share
 from backpressure.measures.upstream import requests
 
-JOBS, QUICK, EACH, SECONDS, PATIENCE = 6, 3, 3, 6.0, 2.0  # connections of a job, s of its call, s to wait for one
+# Connections of a job, s of its call, s to wait for one. However the jobs come between each other, the role's twelve are
+# enough for four of them: eight that hold one each leave four.
+JOBS, QUICK, EACH, SECONDS, PATIENCE = 8, 3, 2, 6.0, 2.0
 CAPACITY, ROOM = 2, JOBS + 1  # calls at once, tasks at once
 LESSON = "106_07_03_no_pool_limits"
 PARTNER = Upstream("no_pool_limits", timeout=30.0)
