@@ -53,12 +53,12 @@ with DAG(
 ):
 
     @task(**CONTROL)
-    def meter() -> dict[str, Any]:
+    def meter() -> list[dict[str, Any]]:
         """Let the waves come; count what waits, in all, by executor and by pool, until the work is done."""
         run = Run.current()
         for pool in (NARROW, WIDE):
             run.create_pool(**pool)
-        waves = run.trigger_spaced(HELPER, "wave", WAVES, EVERY, delay=3.0)
+        run.trigger_spaced(HELPER, "wave", WAVES, EVERY, delay=3.0)
         # [count]
         counted = COUNTED[run.scenario]
 
@@ -73,13 +73,12 @@ with DAG(
             return {**counts, "since": since, "at": at, "pool": {"slots": slots, "since": at, "at": time.time()}}
 
         # [/count]
-        readings = run.sample(read, lambda: run.helper_runs_over(HELPER), seconds=120, every=0.3)
-        return {"waves": waves, "readings": readings}
+        return run.sample(read, lambda: run.helper_runs_over(HELPER), seconds=120, every=0.3)
 
     @evidence
     def judge(run: Run) -> Iterator[Finding]:
         """Hold the meter's readings against the tasks' own timestamps."""
-        waves, readings = (run.result("meter")[name] for name in ("waves", "readings"))
+        readings = run.result("meter")
         work = run.helpers(HELPER)
         celery, local = work.select(executor="CeleryExecutor"), work.select(task_id=("narrow", "wide"))
         narrow, wide = (work.select(pool=pool["name"]) for pool in (NARROW, WIDE))
@@ -88,7 +87,7 @@ with DAG(
             "the meter counts what the timestamps say: scheduled and queued, all pools, all executors",
             tracks(readings, "waiting", work.depth_curve(), least=3) >= 0.8,
         )
-        rising = [one for one in readings if one["at"] <= waves[-1] + 2 * EVERY]
+        rising = [one for one in readings if one["at"] <= local.scheduled.max(initial=0.0) + 2 * EVERY]
         growth = flow(local, (rising[0]["at"], rising[-1]["at"]) if rising else (0.0, 0.0), "the local tasks")
         yield finding(
             "Queue growth rate",

@@ -47,14 +47,10 @@ for name, count in {"burst": TASKS, "one": 1}.items():
         call.expand(lane=["{{ dag_run.conf['lane'] }}"] * count)
 # [/call]
 
-with DAG(
-    dag_id=LESSON,
-    schedule=None,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["reference", "core", "intermediate", "success"],
-    params={"scenario": Param("burst", enum=["burst", "trickle"])},
-):
+TAGS = ["reference", "core", "intermediate", "success"]
+PARAMS = {"scenario": Param("burst", enum=["burst", "trickle"])}
+
+with DAG(LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=TAGS, params=PARAMS):
 
     @task(**CONTROL)
     def watch() -> dict[str, list[dict[str, Any]]]:
@@ -114,7 +110,8 @@ with DAG(
         yield finding(
             "CPU bottlenecks",
             "while tasks start the cores are busy, and starts stand in line for them, though each task has a process",
-            (cores_busy(load[:2], "then") >= 0.75) & (executor_wait(tasks.select(map_index=range(12))) > 3 * alone),
+            (cores_busy(load[:2], "then") >= 0.75)
+            & (executor_wait(tasks.select(map_index=range(ROOM)), "p75") > 3 * alone),
         )
 
     watch() >> judge()

@@ -55,7 +55,7 @@ with DAG(dag_id=LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=T
     # [monitor]
     @task(**CONTROL)
     def monitor() -> list[dict[str, float]]:
-        """Make the pool, write its depth down twice a second, and alert once when that is no longer normal."""
+        """Make the pool, write its depth down once a second, and alert once when that is no longer normal."""
         (run := Run.current()).create_pool(POOL, SLOTS)
         history, alerts = DepthHistory(run.run_id), Upstream(run.run_id)
 
@@ -66,7 +66,7 @@ with DAG(dag_id=LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=T
                 alerts.notify(sample)
             return sample
 
-        return run.sample(read, until=lambda: run.over("load"), seconds=2 * WITHIN)
+        return run.sample(read, until=lambda: run.over("load"), seconds=2 * WITHIN, every=1.0)
         # [/monitor]
 
     # [plan]

@@ -23,7 +23,7 @@ from backpressure.findings import Finding, finding
 from backpressure.measures.shedding import Aftermath
 from backpressure.shedding import ShedLog, plan_shedding
 
-WAVE, WAVES, SIZE, PATIENCE, HIGH, LOW = "106_04_01_load_shedding__wave", 2, 12, 3.5, 2, 1
+WAVE, WAVES, SIZE, PATIENCE, LOOK, HIGH, LOW = "106_04_01_load_shedding__wave", 2, 12, 3.5, 0.5, 2, 1
 KINDS = {"gold": (3, 2), "silver": (2, 2), "bronze": (1, 8)}  # weight, and how many in a wave
 TAGS = ["reference", "patterns", "advanced", "success"]
 PARAMS = {"scenario": Param("shed", enum=["shed", "keep_all"])}
@@ -46,7 +46,7 @@ with DAG(dag_id="106_04_01_load_shedding", schedule=None, max_active_runs=1, doc
     def prepare() -> float:
         """Make the pool, and a partner that bears as much."""
         Run.current().create_pool(POOL, SLOTS)
-        return PARTNER.begin(service_time=3.0, capacity=SLOTS)
+        return PARTNER.begin(service_time=5.0, capacity=SLOTS)
 
     @task(**CONTROL)
     def produce() -> list[dict[str, float]]:
@@ -69,15 +69,15 @@ with DAG(dag_id="106_04_01_load_shedding", schedule=None, max_active_runs=1, doc
         log, patience = ShedLog(run.run_id, storage()), PATIENCE * Backlog.now(run, None, "calibrate").service_time
         while run.scenario == "shed" and not run.over("produce"):
             # [shed]
-            backlog, now = Backlog.now(run, WAVE, "calibrate"), time.time()
-            plan = plan_shedding(backlog.items(patience), now, backlog.free_at(SLOTS, now), backlog.service_time)
+            backlog, now, within = Backlog.now(run, WAVE, "calibrate"), time.time(), patience - 2 * LOOK
+            plan = plan_shedding(backlog.items(within), now, backlog.free_at(SLOTS, now), backlog.service_time)
             if late := [verdict.item for verdict in plan if not verdict.keep]:
                 for item in late:
                     log.record(item.key, priority=item.priority, waited=now - item.enqueued, reason="would be late")
                 run.skip(backlog.waiting[item.key] for item in late)
                 PARTNER.notify([item.key for item in late])
             # [/shed]
-            time.sleep(0.5)
+            time.sleep(LOOK)
         return {"patience": patience, "shed": [entry._asdict() for entry in log.entries()]}
 
     @task(pool=POOL)

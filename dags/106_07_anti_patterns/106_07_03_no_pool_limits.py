@@ -26,8 +26,8 @@ from backpressure.measures import count, peak, utilisation
 from backpressure.measures.samples import most, reading, share
 from backpressure.measures.upstream import requests
 
-# Connections of a job, s of its call, s to wait for one. However the jobs come between each other, the role's twelve are
-# enough for four of them: eight that hold one each leave four.
+# Connections of a job, s of its call, s to wait for one. However the jobs come between each other, the role's twelve
+# are enough for four of them: eight that hold one each leave four.
 JOBS, QUICK, EACH, SECONDS, PATIENCE = 8, 3, 2, 6.0, 2.0
 CAPACITY, ROOM = 2, JOBS + 1  # calls at once, tasks at once
 LESSON = "106_07_03_no_pool_limits"

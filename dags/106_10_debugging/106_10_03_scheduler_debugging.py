@@ -4,7 +4,7 @@
 
 **What to watch.** Short jobs come twice a second. In their midst a session on the metadata database takes the lock
 that a scheduler needs to hand over tasks, with one statement that lasts. The scheduler's loop goes on, and its
-heartbeat, too. Beside that this file takes two seconds to parse, and a task names a pool that does not exist.
+heartbeat, too. Beside that this file takes four seconds to parse, and a task names a pool that does not exist.
 
 **Expected behaviour.** Scheduler issues resolved: each shows in another place. In scenario `sound` the same jobs come,
 the session takes no lock, the file is quick, and the pool is there.
@@ -35,7 +35,7 @@ JOBS, EVERY, HELD = 16, 0.5, {"troubled": 8.0, "sound": 0.01}  # jobs, s between
 # [slow]
 SLOW_UNTIL = Path(os.environ.get("AIRFLOW_HOME", ".")) / f"{LESSON}.slow"
 if get_parsing_context().dag_id is None and SLOW_UNTIL.exists() and time.time() < float(SLOW_UNTIL.read_text()):
-    time.sleep(2.0)  # a query, a download, a large file: whatever stands at the top of a DAG file
+    time.sleep(4.0)  # a query, a download, a large file: whatever stands at the top of a DAG file
 # [/slow]
 
 

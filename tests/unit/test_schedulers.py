@@ -63,7 +63,7 @@ class FakeLab:
         return helper == "helper" and self.capacity[-1] is None
 
 
-@pytest.mark.parametrize(("processes", "runs"), [(32, range(10, 12)), (15, range(11, 12)), (3, range(11, 12))])
+@pytest.mark.parametrize(("processes", "runs"), [(32, range(10, 12)), (15, range(14, 16)), (3, range(11, 12))])
 def test_a_crowd_comes_until_it_is_large_or_no_larger(
     monkeypatch: pytest.MonkeyPatch, processes: int, runs: range
 ) -> None:

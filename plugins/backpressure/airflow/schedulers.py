@@ -99,7 +99,8 @@ def crowd(run: Run, helper: str, lane: Upstream, *, beyond: int, patience: float
     """Let helper runs of two tasks come until more tasks run at once than one scheduler has processes.
 
     Each task calls an upstream, which keeps all of them waiting until then; or, once they are as many as one scheduler
-    can run beside the task that calls this, until for a while there was not one more.
+    can run beside the task that calls this, until for a while there was not one more. In that while further runs come,
+    since a scheduler may take more tasks than it has processes for, and keep those that another could run.
 
     Args:
         run: the lesson's.
@@ -107,7 +108,7 @@ def crowd(run: Run, helper: str, lane: Upstream, *, beyond: int, patience: float
         lane: the upstream.
         beyond: how many more than a scheduler's ``parallelism``.
         patience: seconds without one more.
-        every: seconds between the runs.
+        every: seconds between the runs, of the first; a quarter of the patience between further ones.
 
     Raises:
         TimeoutError: not even one scheduler is full in time.
@@ -116,13 +117,13 @@ def crowd(run: Run, helper: str, lane: Upstream, *, beyond: int, patience: float
     processes = conf.getint("core", "parallelism")
     enough, full = processes + beyond, processes - 1
     number, waiting = 0, 0
-    since = begun = time.monotonic()
+    since = begun = due = time.monotonic()
     while waiting < enough and (waiting < full or time.monotonic() - since <= patience):
         if time.monotonic() - begun > _CROWD_SECONDS:
             raise TimeoutError(f"after {_CROWD_SECONDS:g} s only {waiting} of {full} tasks run that one scheduler can")
-        if number <= enough // 2:
+        if number <= enough // 2 or (waiting >= full and time.monotonic() >= due):
             run.trigger(helper, f"crowd-{number}", lane=lane.lane)
-            number += 1
+            number, due = number + 1, time.monotonic() + patience / 4
         time.sleep(every)
         if (now := lane.state()["waiting"]) > waiting:
             waiting, since = now, time.monotonic()
