@@ -132,10 +132,14 @@ def test_no_cell_takes_the_threads_of_another() -> None:
 
 def test_numbers_and_threads_work_in_a_cell() -> None:
     """Libraries that start threads, or ask for memory in their own ways, are none the worse for the limits."""
+    # A matrix product takes some 30 MB of its own while it lasts: eight at once have room, however they are scheduled.
     code = """
-import numpy
+import numpy, threading
 from concurrent.futures import ThreadPoolExecutor
+meet = threading.Barrier(32)
 with ThreadPoolExecutor(32) as pool:
+    list(pool.map(lambda n: meet.wait(), range(32)))
+with ThreadPoolExecutor(8) as pool:
     found = float(sum(pool.map(lambda n: (numpy.ones((200, 200)) @ numpy.ones((200, 200)))[0, 0], range(64))))
 """
     assert tried(code) == {"found": 64 * 200.0}
