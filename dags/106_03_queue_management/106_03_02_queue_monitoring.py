@@ -26,13 +26,13 @@ from backpressure.measures.samples import agreement, reading
 
 LESSON = "106_03_02_queue_monitoring"
 POOL, SLOTS, SMALL, APART, WITHIN = "queue_monitoring", 2, 3, 3.0, 240.0  # the last: s, on the slowest of machines
-PATIENCE, USED = 4, 0.6  # the target wait, in times that a task takes up a slot; how much of it a plan may use
+PATIENCE, USED = 4, 0.4  # the target wait, in times that a task takes up a slot; how much of it a plan may use
 WAVES = {"ramp": [SMALL, 6, 12], "steady": [SMALL] * 3}
 DAGS = {f"{LESSON}__{size}": size for sizes in WAVES.values() for size in sizes}
 
 for size in DAGS.values():
     with DAG(dag_id=f"{LESSON}__{size}", schedule=None):
-        BashOperator.partial(task_id="work", pool=POOL).expand(bash_command=["sleep 0.7"] * size)
+        BashOperator.partial(task_id="work", pool=POOL).expand(bash_command=["sleep 2"] * size)
 
 TAGS = ["reference", "patterns", "intermediate", "success"]
 PARAMS = {"scenario": Param("ramp", enum=["ramp", "steady"])}
