@@ -110,6 +110,7 @@ with DAG(LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=TAGS, pa
         yield finding(
             "CPU bottlenecks",
             "while tasks start the cores are busy, and starts stand in line for them, though each task has a process",
+            # Fifteen is the least that ROOM can be, and not ROOM itself: records are judged elsewhere, too.
             (cores_busy(load[:2], "then") >= 0.75)
             & (executor_wait(tasks.select(map_index=range(15)), "p75") > 3 * alone),
         )
