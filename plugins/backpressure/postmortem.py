@@ -64,8 +64,8 @@ class Review:
         """Find it out.
 
         Args:
-            log: requests; the name of its order is each one's ``request_id``.
-            orders: the task instances.
+            log: requests; the run of its order is each one's ``request_id``.
+            orders: the task instances, one in each run.
             pages: what was delivered to whoever is on call, each ``at`` its instant.
             healed: when the remedy took effect.
             due: seconds that an order may take.
@@ -82,7 +82,7 @@ class Review:
             "closed": served.finish.max() if len(served) else None,
         }
         done = dict(zip(served.request_id.tolist(), served.finish.tolist(), strict=True))
-        ready = zip(orders.names(), orders.scheduled.tolist(), strict=True)
+        ready = zip(orders.run_id.tolist(), orders.scheduled.tolist(), strict=True)
         late = sum(max(0.0, done[name] - at - due) for name, at in ready if name in done)
         lost: dict[str, float] = {}
         if mended is not None:

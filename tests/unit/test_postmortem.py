@@ -24,9 +24,9 @@ def log(*rows: tuple[str, float, float, str]) -> RequestLog:
     return RequestLog(columns, now=100.0)
 
 
-LOG = log(("order[0]", 1, 9, "disconnected"), ("order[0]", 9.1, 9.5, "200"), ("order[1]", 11, 11.4, "200"))
+LOG = log(("r0", 1, 9, "disconnected"), ("r0", 9.1, 9.5, "200"), ("r1", 11, 11.4, "200"))
 ORDERS = Timeline.from_arrays(
-    task_id=["order", "order"], map_index=[0, 1],
+    task_id=["order", "order"], run_id=["r0", "r1"],
     scheduled=[0.5, 0.5], queued=[0.75, 9.75], start=[1.0, 10.0], end=[9.75, 11.75],
 )  # fmt: skip
 
