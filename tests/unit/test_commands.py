@@ -132,9 +132,12 @@ def test_a_defect_is_reported_without_a_traceback(tmp_path: Path) -> None:
     assert "by a test" in (tmp_path / "lab" / "logs" / "error.log").read_text(encoding="utf-8")
 
 
-# A command that has something to give back, and takes a line of input for the time that this takes.
+# A command that has something to give back, and takes a line of input for the time that this takes. It hears every
+# signal, also when the tests run under ``nohup`` or in a script's background and would hand down what is ignored there.
 GIVES_BACK = """
 import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.argv = ["lab", "down"]
 from backpressure_lab.cli import app, stack
 def works():
