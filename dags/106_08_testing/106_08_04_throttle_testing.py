@@ -52,8 +52,8 @@ with DAG(dag_id=LESSON, schedule=None, max_active_runs=1, doc_md=__doc__, tags=T
 
     @task(**CONTROL)
     def release() -> None:
-        """Let the heavy tasks come once the light ones and the greedy one are there."""
-        (run := Run.current()).wait_for(lambda: run.arrived(POOL) > LIGHT, seconds=60)
+        """Let the heavy tasks come once the light ones and the greedy one are there, and have what slots there are."""
+        (run := Run.current()).wait_for(lambda: run.arrived(POOL) > LIGHT and run.settled(POOL), seconds=60)
 
     # [attack]
     @task(**CONTROL)

@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from airflow.sdk import DAG, Param, task
 from backpressure.airflow.evidence import evidence
 from backpressure.airflow.run import CONTROL, Run
+from backpressure.airflow.upstream import Upstream
 from backpressure.findings import Finding, finding
 from backpressure.measures import peak
 from backpressure.measures.samples import reading, share
 
-LESSON = "14_16_pools_by_tier"
+LESSON, GATE = "14_16_pools_by_tier", Upstream("pools_by_tier", timeout=120)
 SECONDS = 1.0
 # [pools]
 POOLS = {"tier1_critical": 3, "tier2_standard": 2, "tier3_batch": 1}
@@ -41,7 +43,8 @@ COUNTS = {"production": 3, "standard": 2, "backfill": 6}
 
 @task(weight_rule="absolute")
 def work(number: int) -> None:
-    """Some work."""
+    """Some work, once the gate is open: until then a slot is kept, however soon the others get theirs."""
+    GATE.call()
     time.sleep(SECONDS)
 
 
@@ -62,16 +65,21 @@ with DAG(
 
     @task(**CONTROL)
     def conduct() -> None:
-        """Let the backfill come and take its slots, and then the others."""
+        """Let the backfill come and take what it can get, and then the others; open the gate when all have come."""
         run = Run.current()
         for pool, slots in (POOLS | {ALL_TIERS: TOTAL}).items():
             run.create_pool(pool, slots)
         helpers = {kind: f"{LESSON}__{kind}_{run.scenario}" for kind in TIERS}
-        run.trigger(helpers["backfill"], "backfill")
-        run.wait_for(lambda: sum(run.pool(pool).occupied for pool in (*POOLS, ALL_TIERS)), seconds=60)
-        for kind in ("standard", "production"):
-            run.trigger(helpers[kind], kind)
+        with GATE.shut():
+            for kind in ("backfill", "standard", "production"):
+                run.trigger(helpers[kind], kind)
+                run.wait_for(partial(settled, run, kind, helpers[kind]), seconds=90)
         run.wait_for(lambda: run.helper_runs_over(*helpers.values()), seconds=180, every=0.5)
+
+    def settled(run: Run, kind: str, helper: str) -> bool:
+        """Whether all tasks of a kind have come, and have what they can get of their pool."""
+        pool = TIERS[kind]["pool"] if run.scenario == "tiered" else ALL_TIERS
+        return run.arrived(pool, helper=helper) == COUNTS[kind] and run.settled(pool)
 
     @evidence
     def judge(run: Run) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from backpressure.airflow.run import Run
+from backpressure.pools import PoolStatus
 
 
 def ago(seconds: float) -> str:
@@ -168,6 +169,19 @@ def test_the_oldest_that_waits_for_a_worker_is_told_in_seconds(run: Run) -> None
     """Neither what runs already nor other tasks count; without any that waits it is 0."""
     assert run.oldest("call") == pytest.approx(20.0, abs=5.0)
     assert run.oldest("y") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("open_slots", "waiting", "settled"), [(1, 2, False), (0, 2, True), (-1, 2, True), (1, 0, True), (0, 0, True)]
+)
+def test_a_pool_is_settled_when_nobody_waits_for_an_open_slot(
+    run: Run, monkeypatch: pytest.MonkeyPatch, *, open_slots: int, waiting: int, settled: bool
+) -> None:
+    """A full pool is settled whoever waits, and so is one for which nobody does."""
+    taken = 3 - open_slots
+    status = PoolStatus("p", 3, taken, taken, 0, waiting, 0, open_slots, include_deferred=False)
+    monkeypatch.setattr(run, "pool", {"p": status}.__getitem__)
+    assert run.settled("p") is settled
 
 
 def test_a_file_is_put_once_and_noted_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,6 +264,15 @@ class Run:
         found = self.api.task_instances(self.dag_id, self.run_id) + (self.helper_records(helper) if helper else [])
         return sum(record["pool"] in pools and record["scheduled_when"] is not None for record in found)
 
+    def settled(self, pool: str) -> bool:
+        """Whether nobody waits for a slot of this pool that is open.
+
+        One pass of the scheduler looks at ``[scheduler] max_tis_per_query`` tasks, 16 by default, whosever they are: of
+        tasks that come together, beside others that weigh more, some get their slots passes later than the rest.
+        """
+        now = self.pool(pool)
+        return now.open <= 0 or not now.scheduled
+
     def oldest(self, *task_ids: str) -> float:
         """Seconds for which the longest queued instance of these tasks has waited for a worker; 0 if none does."""
         found = self.api.task_instances(self.dag_id, self.run_id)
